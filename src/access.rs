@@ -1,0 +1,140 @@
+//! The question and the answer: [`AccessRequest`] and [`Outcome`].
+//!
+//! A request is valid by type: whoever holds an [`AccessRequest`] holds a well-formed principal, action and resource.
+//! It borrows from the message that it was made of; keys are folded to lower case and sorted once, here.
+
+mod action;
+mod keyed;
+mod outcome;
+mod principal;
+
+use std::fmt;
+
+pub use action::{Action, Federation, ResourceName};
+pub use keyed::{Context, Keyed, Tags, fold_case, fold_key};
+pub use outcome::{Decision, Detail, Explanation, Outcome, PolicyType, StatementRef};
+pub use principal::{BUILT_IN_IDENTITY_PROVIDERS, Caller, Principal, is_service_principal};
+
+use crate::arn::{AccountId, Arn};
+
+/// "May this principal do this action on this resource?", checked and ready to be decided.
+#[derive(Debug)]
+pub struct AccessRequest<'a> {
+    /// Who asks.
+    pub principal: Principal<'a>,
+    /// What they want to do.
+    pub action: Action<'a>,
+    /// What they want to do it to.
+    pub resource: ResourceName<'a>,
+    /// The condition keys of the request.
+    pub context: Context<'a>,
+    /// Owner of the resource, where neither its ARN nor the store says.
+    pub resource_account: Option<AccountId>,
+    /// Session policies, JSON documents.
+    pub session_policies: &'a [String],
+    /// Session tags of an assumed-role or federated session, by folded key.
+    pub session_tags: Tags<'a>,
+    /// The IAM user that a federated user's session belongs to, if the caller said so.
+    pub federated_by: Option<&'a str>,
+}
+
+/// The fields of a request as they arrive, before they are checked.
+#[derive(Debug, Default)]
+pub struct RawRequest<'a> {
+    /// `principal` of the wire.
+    pub principal: &'a str,
+    /// `action` of the wire.
+    pub action: &'a str,
+    /// `resource` of the wire.
+    pub resource: &'a str,
+    /// `context` of the wire: key and values, in any order.
+    pub context: Vec<(&'a str, &'a [String])>,
+    /// `resource_account` of the wire; empty when absent.
+    pub resource_account: &'a str,
+    /// `session_policies` of the wire.
+    pub session_policies: &'a [String],
+    /// `session_tags` of the wire, in any order.
+    pub session_tags: Vec<(&'a str, &'a str)>,
+    /// `federated_by` of the wire; empty when absent.
+    pub federated_by: &'a str,
+}
+
+/// A field that is not what it should be: becomes INVALID_ARGUMENT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidField {
+    /// Name of the field on the wire, e.g. `principal`.
+    pub field: &'static str,
+    /// What it is and what it should be.
+    pub message: String,
+}
+
+impl InvalidField {
+    /// A field and what is wrong with it.
+    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
+        Self { field, message: message.into() }
+    }
+}
+
+impl fmt::Display for InvalidField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+impl<'a> AccessRequest<'a> {
+    /// Checks every field; the first that is wrong is named.
+    pub fn new(raw: &RawRequest<'a>) -> Result<Self, InvalidField> {
+        let action = Action::parse(raw.action)?;
+        let principal = Principal::parse(raw.principal, &action)?;
+        let session_tags = Tags::new("session_tags", &raw.session_tags)?;
+        if !principal.is_session() && (!session_tags.is_empty() || !raw.session_policies.is_empty()) {
+            let field = if session_tags.is_empty() { "session_policies" } else { "session_tags" };
+            return Err(InvalidField::new(
+                field,
+                "only a session has them: a role, an assumed-role session or a federated user",
+            ));
+        }
+        Ok(Self {
+            resource: ResourceName::parse(raw.resource)?,
+            context: Context::new("context", &raw.context)?,
+            resource_account: parse_resource_account(raw.resource_account)?,
+            session_policies: raw.session_policies,
+            federated_by: parse_federated_by(raw.federated_by, &principal)?,
+            principal,
+            action,
+            session_tags,
+        })
+    }
+}
+
+fn parse_resource_account(text: &str) -> Result<Option<AccountId>, InvalidField> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let account = AccountId::parse(text);
+    let wrong = || InvalidField::new("resource_account", format!("`{}` is not a 12-digit account id", shown(text)));
+    account.map(Some).ok_or_else(wrong)
+}
+
+fn parse_federated_by<'a>(text: &'a str, principal: &Principal<'a>) -> Result<Option<&'a str>, InvalidField> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let user = Arn::parse(text).filter(|arn| arn.service == "iam" && arn.resource.starts_with("user/"));
+    match (user, principal) {
+        (Some(user), Principal::FederatedUser(caller)) if user.account_id() == Some(caller.account) => Ok(Some(text)),
+        _ => Err(InvalidField::new(
+            "federated_by",
+            format!("`{}` must be the ARN of an IAM user in the account of the federated user that asks", shown(text)),
+        )),
+    }
+}
+
+/// Input as it may stand in a message: cut at 128 characters, control characters escaped.
+pub fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(128).flat_map(char::escape_debug).collect();
+    if text.chars().nth(128).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}

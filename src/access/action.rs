@@ -1,0 +1,122 @@
+//! What they want to do, and what they want to do it to.
+
+use super::{InvalidField, shown};
+use crate::arn::Arn;
+
+/// What they want to do: `service:Name`, folded to lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action<'a> {
+    /// As it was written.
+    pub text: &'a str,
+    folded: String,
+    colon: usize,
+}
+
+/// The two ways in which an identity provider asks for a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Federation {
+    /// `sts:AssumeRoleWithWebIdentity`
+    WebIdentity,
+    /// `sts:AssumeRoleWithSAML`
+    Saml,
+}
+
+impl Federation {
+    pub(super) fn accepts(self, provider: &str) -> bool {
+        let saml = provider.contains(":saml-provider/");
+        saml == (self == Self::Saml)
+    }
+}
+
+impl<'a> Action<'a> {
+    /// Reads `service:Name`; no wildcards.
+    pub fn parse(text: &'a str) -> Result<Self, InvalidField> {
+        let service = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        match text.split_once(':') {
+            Some((s, n)) if !s.is_empty() && !n.is_empty() && s.bytes().all(service) && n.bytes().all(name) => {
+                Ok(Self { text, folded: text.to_ascii_lowercase(), colon: s.len() })
+            }
+            _ => Err(InvalidField::new(
+                "action",
+                format!("`{}` must be `service:Name`, such as `s3:GetObject`, without wildcards", shown(text)),
+            )),
+        }
+    }
+
+    /// The whole action in lower case.
+    pub fn folded(&self) -> &str {
+        &self.folded
+    }
+
+    /// The service's prefix in lower case.
+    pub fn service(&self) -> &str {
+        self.folded.get(..self.colon).unwrap_or_default()
+    }
+
+    /// The name in lower case.
+    pub fn name(&self) -> &str {
+        self.folded.get(self.colon + 1..).unwrap_or_default()
+    }
+
+    /// Whether an identity provider asks for a role, and how.
+    pub fn federation(&self) -> Option<Federation> {
+        match self.folded() {
+            "sts:assumerolewithwebidentity" => Some(Federation::WebIdentity),
+            "sts:assumerolewithsaml" => Some(Federation::Saml),
+            _ => None,
+        }
+    }
+
+    /// Whether it is asked together with a role, by whoever asks for that (rule 77).
+    pub(super) fn goes_with_a_role(&self) -> bool {
+        matches!(self.folded(), "sts:tagsession" | "sts:setsourceidentity")
+    }
+
+    /// Whether somebody asks for a role.
+    pub fn assumes_role(&self) -> bool {
+        self.folded() == "sts:assumerole" || self.federation().is_some()
+    }
+}
+
+/// What they want to do it to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResourceName<'a> {
+    /// `*`: the action takes no resource.
+    None,
+    /// One resource.
+    Arn(Arn<'a>),
+}
+
+impl<'a> ResourceName<'a> {
+    /// Reads an ARN or `*`.
+    pub fn parse(text: &'a str) -> Result<Self, InvalidField> {
+        if text == "*" {
+            return Ok(Self::None);
+        }
+        Arn::parse(text).map(Self::Arn).ok_or_else(|| {
+            let what = format!(
+                "`{}` must be an ARN (`arn:partition:service:region:account:resource`), or `*` for an action without \
+                 resources",
+                shown(text)
+            );
+            InvalidField::new("resource", what)
+        })
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &'a str {
+        match self {
+            Self::None => "*",
+            Self::Arn(arn) => arn.text,
+        }
+    }
+
+    /// The ARN, if it is one.
+    pub fn arn(&self) -> Option<&Arn<'a>> {
+        match self {
+            Self::None => None,
+            Self::Arn(arn) => Some(arn),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Who asks.
+
+use super::action::Action;
+use super::{InvalidField, shown};
+use crate::arn::{AccountId, Arn};
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Principal<'a> {
+    /// The root user of an account.
+    Root(Caller<'a>),
+    /// An IAM user; `name` is without the path.
+    User(Caller<'a>),
+    /// A session of a role whose session name is not known; `name` is the role's, without the path.
+    Role(Caller<'a>),
+    /// A session of a role; `name` is the role's.
+    AssumedRole(Caller<'a>, &'a str),
+    /// A session from `sts:GetFederationToken`; `name` is the session's.
+    FederatedUser(Caller<'a>),
+    /// An AWS service, e.g. `ec2.amazonaws.com`.
+    Service(&'a str),
+    /// An OIDC or SAML provider's ARN, or a built-in provider's host; only for `sts:AssumeRoleWith...` and what
+    /// goes with it.
+    IdentityProvider(&'a str),
+    /// Nobody in particular: an unsigned request.
+    Anonymous,
+}
+
+/// A principal that belongs to an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller<'a> {
+    /// As it was written.
+    pub arn: &'a str,
+    /// Partition of the ARN.
+    pub partition: &'a str,
+    /// Account of the ARN.
+    pub account: AccountId,
+    /// Name of the user, role or federated user, without its path; empty for root.
+    pub name: &'a str,
+}
+
+/// Identity providers that a trust policy names by host (evaluation.md, rule 17).
+pub const BUILT_IN_IDENTITY_PROVIDERS: [&str; 4] =
+    ["accounts.google.com", "cognito-identity.amazonaws.com", "www.amazon.com", "graph.facebook.com"];
+
+impl<'a> Principal<'a> {
+    /// Reads a principal. The action matters, since identity providers ask only for `sts:AssumeRoleWith...` and for what
+    /// goes with it.
+    pub fn parse(text: &'a str, action: &Action<'_>) -> Result<Self, InvalidField> {
+        let arn = Arn::parse(text);
+        if arn.as_ref().is_some_and(is_provider_arn) || BUILT_IN_IDENTITY_PROVIDERS.contains(&text) {
+            return Self::parse_provider(text, action);
+        }
+        match (text, arn) {
+            (_, Some(arn)) => Self::parse_arn(&arn).ok_or_else(|| not_a_principal_arn(text)),
+            ("anonymous", _) => Ok(Self::Anonymous),
+            _ if text.starts_with("arn:") => Err(not_a_principal_arn(text)),
+            _ if is_service_principal(text) => Ok(Self::Service(text)),
+            _ => Err(invalid_principal(
+                text,
+                "must be the ARN of an IAM user, role, assumed-role session, federated user or account root, a \
+                 service principal such as `ec2.amazonaws.com`, or `anonymous`",
+            )),
+        }
+    }
+
+    /// One of them, `cognito-identity.amazonaws.com`, is also a service.
+    fn parse_provider(text: &'a str, action: &Action<'_>) -> Result<Self, InvalidField> {
+        match action.federation() {
+            Some(kind) if kind.accepts(text) => Ok(Self::IdentityProvider(text)),
+            None if action.goes_with_a_role() => Ok(Self::IdentityProvider(text)),
+            _ if is_service_principal(text) => Ok(Self::Service(text)),
+            _ => Err(invalid_principal(
+                text,
+                "is an identity provider, which may ask only for sts:AssumeRoleWithWebIdentity (OIDC) or \
+                 sts:AssumeRoleWithSAML (SAML), and with them for sts:TagSession and sts:SetSourceIdentity",
+            )),
+        }
+    }
+
+    fn parse_arn(arn: &Arn<'a>) -> Option<Self> {
+        let account = arn.account_id()?;
+        if !arn.region.is_empty() || arn.resource.bytes().any(|b| matches!(b, b'*' | b'?' | b':')) {
+            return None;
+        }
+        let caller = |name: &'a str| Caller { arn: arn.text, partition: arn.partition, account, name };
+        let (kind, rest) = arn.resource.split_once('/').unwrap_or((arn.resource, ""));
+        let last = rest.rsplit('/').next().filter(|name| !name.is_empty());
+        match (arn.service, kind, last) {
+            ("iam", "root", None) if arn.resource == "root" => Some(Self::Root(caller(""))),
+            ("iam", "user", Some(name)) => Some(Self::User(caller(name))),
+            ("iam", "role", Some(name)) => Some(Self::Role(caller(name))),
+            ("sts", "federated-user", Some(name)) if name == rest => Some(Self::FederatedUser(caller(name))),
+            ("sts", "assumed-role", Some(_)) => {
+                let (role, session) = rest.split_once('/')?;
+                let valid = !role.is_empty() && !session.contains('/');
+                valid.then(|| Self::AssumedRole(caller(role), session))
+            }
+            _ => None,
+        }
+    }
+
+    /// The caller's account and names; None for services, providers and anonymous.
+    pub fn caller(&self) -> Option<&Caller<'a>> {
+        match self {
+            Self::Root(caller)
+            | Self::User(caller)
+            | Self::Role(caller)
+            | Self::AssumedRole(caller, _)
+            | Self::FederatedUser(caller) => Some(caller),
+            Self::Service(_) | Self::IdentityProvider(_) | Self::Anonymous => None,
+        }
+    }
+
+    /// Whether session policies and session tags make sense for it.
+    pub fn is_session(&self) -> bool {
+        matches!(self, Self::Role(_) | Self::AssumedRole(..) | Self::FederatedUser(_))
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &'a str {
+        match self {
+            Self::Service(name) | Self::IdentityProvider(name) => name,
+            Self::Anonymous => "anonymous",
+            Self::Root(caller)
+            | Self::User(caller)
+            | Self::Role(caller)
+            | Self::AssumedRole(caller, _)
+            | Self::FederatedUser(caller) => caller.arn,
+        }
+    }
+}
+
+fn is_provider_arn(arn: &Arn<'_>) -> bool {
+    arn.service == "iam" && (arn.resource.starts_with("oidc-provider/") || arn.resource.starts_with("saml-provider/"))
+}
+
+fn not_a_principal_arn(text: &str) -> InvalidField {
+    invalid_principal(
+        text,
+        "is not the ARN of a principal, such as `arn:aws:iam::123456789012:user/NAME`, \
+         `arn:aws:iam::123456789012:root` or `arn:aws:sts::123456789012:assumed-role/ROLE/SESSION`",
+    )
+}
+
+fn invalid_principal(text: &str, what: &str) -> InvalidField {
+    InvalidField::new("principal", format!("`{}` {what}", shown(text)))
+}
+
+/// Whether this is the name of an AWS service, such as `ec2.amazonaws.com`.
+pub fn is_service_principal(text: &str) -> bool {
+    let name = [".amazonaws.com", ".amazonaws.com.cn", ".aws.internal"]
+        .iter()
+        .find_map(|suffix| text.strip_suffix(suffix))
+        .unwrap_or_default();
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'_');
+    !name.is_empty() && name.bytes().all(word)
+}

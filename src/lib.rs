@@ -1,0 +1,36 @@
+//! iamd: an authorization sidecar. It answers over gRPC whether a principal may perform an action on a resource, by the
+//! rules of AWS IAM, from a directory of AWS's own policy files.
+//!
+//! The middle is pure: what decides does no I/O, is not async, cannot fail, and knows neither gRPC nor the disk. The edge
+//! is thin: it translates, in one file per boundary. Between them stands one immutable [`snapshot::Snapshot`].
+//!
+//! # A call
+//!
+//! A message arrives in [`server`]; `server/convert.rs` makes an [`access::AccessRequest`] of it or names the field that is
+//! wrong (from here on everything is valid by type). [`engine::Engine::load`] gives the active generation, once.
+//! [`engine::Active::is_authorized`] asks the [`cache`], and past it [`evaluate::decide`]: explicit denies first, then who
+//! has to allow and does. `server/convert.rs` makes the reply. Nothing is awaited on the way.
+//!
+//! # A file change
+//!
+//! `reload/watch.rs` hears of it, or the poll finds it. `reload/source.rs`, the only reader of policy files, reads
+//! everything until two readings are equal. [`reload::build()`] parses, validates, resolves and compiles beside the threads
+//! that serve, and gathers every error. [`engine::Engine::install`] swaps the result in, in one step; what is wrong leaves
+//! the last good snapshot in place. The start of the service, `check`, `validate` and `test` call the same
+//! [`reload::build()`]: what they accept, the service accepts.
+//!
+//! # The modules, in reading order
+//!
+//! Each imports only from levels below its own; `tests/layers.rs` has the table and holds the code to it. ARCHITECTURE.md
+//! says more, docs/evaluation.md gives the rules of a decision by the numbers that the code cites.
+
+// Values: what everything else talks about.
+pub mod arn;
+pub mod wildcard;
+// The question and the answer.
+pub mod access;
+// What is wrong with a file and where; JSON with positions.
+pub mod finding;
+pub mod json;
+// The wire, generated from `proto/`.
+pub mod proto;

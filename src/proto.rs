@@ -1,0 +1,18 @@
+//! Generated gRPC code, and how its messages are read.
+
+pub mod codec;
+
+/// `iamd.v1`: the wire contract, see `proto/iamd/v1/authorization.proto`.
+#[expect(
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "generated"
+)]
+pub mod v1 {
+    tonic::include_proto!("iamd.v1");
+
+    /// The compiled descriptors, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+}
