@@ -32,5 +32,11 @@ pub mod access;
 // What is wrong with a file and where; JSON with positions.
 pub mod finding;
 pub mod json;
+
+// AWS's facts that are built in: managed policies, condition keys, services.
+pub mod catalogue;
+
+// Text becomes a compiled policy: as written, validated, as used.
+pub mod policy;
 // The wire, generated from `proto/`.
 pub mod proto;

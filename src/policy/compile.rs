@@ -1,0 +1,115 @@
+//! A document as written becomes a policy as used.
+
+use std::sync::Arc;
+
+use super::action::{self, ActionMatcher};
+use super::condition::{self, CompiledCondition, Facts};
+use super::document::{Effect, PolicyDocument, Reader, Statement};
+use super::principal::{self, GrantClass, PrincipalFacts, PrincipalMatcher};
+use super::resource::{self, ResourceMatcher};
+use super::{PolicyKind, PolicyName};
+use crate::access::{Action, ResourceName};
+use crate::finding::Position;
+
+/// A policy as it is used. Immutable.
+#[derive(Debug)]
+pub struct CompiledPolicy {
+    /// What it is called, and where it was read.
+    pub name: PolicyName,
+    /// Its statements, in the order of the document.
+    pub statements: Box<[CompiledStatement]>,
+}
+
+/// A statement as it is used.
+#[derive(Debug)]
+pub struct CompiledStatement {
+    /// Allow or Deny.
+    pub effect: Effect,
+    /// Its Sid, or empty.
+    pub sid: Arc<str>,
+    /// Where it starts.
+    pub position: Position,
+    principal: PrincipalMatcher,
+    action: ActionMatcher,
+    resource: ResourceMatcher,
+    conditions: Box<[CompiledCondition]>,
+}
+
+/// What a statement is compared with.
+#[derive(Debug)]
+pub struct Circumstances<'a, F> {
+    /// Who asks.
+    pub principal: PrincipalFacts<'a>,
+    /// What they want to do.
+    pub action: &'a Action<'a>,
+    /// What they want to do it to.
+    pub resource: &'a ResourceName<'a>,
+    /// The condition keys.
+    pub facts: &'a F,
+    /// Whether to look at everything, so that which keys were missing does not depend on the order of things.
+    pub exhaustive: bool,
+}
+
+impl CompiledPolicy {
+    /// How many statements it has.
+    pub fn statement_count(&self) -> usize {
+        self.statements.len()
+    }
+}
+
+impl CompiledStatement {
+    /// Whether the statement applies, and how directly it names the caller.
+    pub fn applies<F: Facts>(&self, circumstances: &Circumstances<'_, F>) -> Option<GrantClass> {
+        let Circumstances { principal, action, resource, facts, exhaustive } = circumstances;
+        if !self.action.matches(action) {
+            return None;
+        }
+        let class = self.principal.matches(principal, self.effect)?;
+        let resource_matches = self.resource.matches(resource, self.effect, *facts, *exhaustive);
+        (resource_matches && self.conditions_hold(*facts, *exhaustive)).then_some(class)
+    }
+
+    fn conditions_hold<F: Facts>(&self, facts: &F, exhaustive: bool) -> bool {
+        if !exhaustive {
+            return self.conditions.iter().all(|condition| condition.holds(self.effect, facts));
+        }
+        self.conditions.iter().fold(true, |all, condition| all & condition.holds(self.effect, facts))
+    }
+}
+
+/// How the texts of a document are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dialect {
+    /// Whether `${...}` is a variable.
+    pub(super) variables: bool,
+    /// Whether AWS wrote it: then what cannot do harm is not refused.
+    pub(super) by_aws: bool,
+}
+
+/// Compiles a document; what is wrong is added to the findings of the reader.
+pub(super) fn compile(
+    document: &PolicyDocument,
+    kind: PolicyKind,
+    name: PolicyName,
+    reader: &mut Reader<'_>,
+) -> CompiledPolicy {
+    let dialect = Dialect { variables: document.variables, by_aws: name.reference.contains(":iam::aws:policy/") };
+    let compile = |s| statement(s, dialect, kind, reader);
+    let statements = document.statements.iter().map(compile).collect();
+    CompiledPolicy { name, statements }
+}
+
+fn statement(statement: &Statement, dialect: Dialect, kind: PolicyKind, reader: &mut Reader<'_>) -> CompiledStatement {
+    let Statement { effect, position, .. } = *statement;
+    let conditions =
+        statement.conditions.iter().filter_map(|c| condition::compile(c, dialect.variables, reader)).collect();
+    CompiledStatement {
+        effect,
+        sid: statement.sid.as_ref().map(|sid| sid.text.as_str()).unwrap_or_default().into(),
+        position,
+        principal: principal::compile(statement.principal.as_ref(), kind, reader),
+        action: action::compile(&statement.action, reader),
+        resource: resource::compile(statement.resource.as_ref(), effect, dialect, reader),
+        conditions,
+    }
+}

@@ -1,0 +1,159 @@
+//! Patterns that are compared with a request: plain texts and ARNs, with wildcards and variables.
+
+use super::variable::{Resolve, Template};
+use crate::arn::Arn;
+use crate::wildcard::Wildcard;
+
+/// A text with wildcards, compiled as far as its variables allow.
+#[derive(Clone, Debug)]
+pub(super) enum TextPattern {
+    /// No variables.
+    Fixed(Wildcard),
+    /// Compiled at each request.
+    Variable(Template),
+}
+
+impl TextPattern {
+    /// Compiles a template.
+    pub(super) fn new(template: Template) -> Self {
+        if template.has_variables() {
+            Self::Variable(template)
+        } else {
+            Self::Fixed(Wildcard::from_tokens(template.tokens()))
+        }
+    }
+
+    /// Whether a text matches; None where a variable has no value.
+    pub(super) fn matches(&self, text: &str, values: &impl Resolve) -> Option<bool> {
+        match self {
+            Self::Fixed(wildcard) => Some(wildcard.matches(text)),
+            Self::Variable(template) => {
+                let substituted = template.substitute(values)?;
+                Some(Wildcard::from_tokens(substituted.tokens()).matches(text))
+            }
+        }
+    }
+
+    /// Whether all of its variables have values.
+    fn resolves(&self, values: &impl Resolve) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Variable(template) => template.substitute(values).is_some(),
+        }
+    }
+
+    fn is_any(&self) -> bool {
+        matches!(self, Self::Fixed(wildcard) if wildcard.is_any())
+    }
+}
+
+/// A pattern of an ARN, compared part by part (evaluation.md, rules 23 and 40): wildcards stay within their part; in
+/// the last part they cross `:` and `/`.
+#[derive(Clone, Debug)]
+pub(super) struct ArnPattern {
+    /// One pattern per part, up to the last one that is not `*`.
+    parts: Box<[TextPattern]>,
+}
+
+impl ArnPattern {
+    /// Compiles a template. None if it has fewer than six parts and does not end in `*`, or if no ARN begins like it: it
+    /// would never match, and a Deny with it never deny.
+    pub(super) fn new(template: &Template) -> Option<Self> {
+        let parts = template.split_at_colons(6);
+        if parts.len() < 6 && !template.ends_with_any_run() {
+            return None;
+        }
+        let mut parts: Vec<_> = parts.into_iter().map(TextPattern::new).collect();
+        if matches!(parts.first(), Some(TextPattern::Fixed(first)) if !first.matches("arn")) {
+            return None;
+        }
+        while parts.last().is_some_and(TextPattern::is_any) {
+            parts.pop();
+        }
+        Some(Self { parts: parts.into() })
+    }
+
+    /// Whether an ARN matches; None where a variable has no value, whatever the other parts say.
+    pub(super) fn matches(&self, arn: &Arn<'_>, values: &impl Resolve) -> Option<bool> {
+        let mut all = true;
+        for (pattern, part) in self.parts.iter().zip(arn.parts()) {
+            if all || matches!(pattern, TextPattern::Variable(_)) {
+                all &= pattern.matches(part, values)?;
+            }
+        }
+        Some(all)
+    }
+
+    /// Whether all of its variables have values.
+    pub(super) fn resolves(&self, values: &impl Resolve) -> bool {
+        self.parts.iter().all(|part| part.resolves(values))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::ConditionKey;
+    use super::super::variable::Syntax;
+    use super::*;
+
+    struct NoValues;
+
+    impl Resolve for NoValues {
+        fn resolve(&self, _: &ConditionKey) -> Option<String> {
+            None
+        }
+    }
+
+    fn pattern(text: &str) -> Option<ArnPattern> {
+        ArnPattern::new(&Template::parse(text, Syntax { variables: true, wildcards: true }).unwrap())
+    }
+
+    fn matches(text: &str, arn: &str) -> Option<bool> {
+        pattern(text).unwrap().matches(&Arn::parse(arn).unwrap(), &NoValues)
+    }
+
+    #[test]
+    fn parts_are_compared_one_by_one() {
+        let store = "arn:aws:sns:us-east-2:999999999999:store/abc:111122223333:finance/d.txt";
+        let cases = [
+            ("arn:aws:sns:*:111122223333:finance/*", store, false),
+            ("arn:aws:sns:*:999999999999:*finance/*", store, true),
+            ("arn:aws:s3:::bucket/*/test/*", "arn:aws:s3:::bucket/1/2/test/3/o", true),
+            ("arn:aws:s3:::bucket/*/test/*", "arn:aws:s3:::bucket//test/o", true),
+            ("arn:aws:s3:::bucket/*/test/*", "arn:aws:s3:::bucket/1-test/o", false),
+            ("arn:aws:s3:::bucket/*/test/*", "arn:aws:s3:::bucket/1/2/test.jpg", false),
+            ("arn:aws:s3:::Bucket", "arn:aws:s3:::bucket", false),
+            ("arn:aws:s3*", "arn:aws:s3:::b", true),
+            ("arn:aws:s3*", "arn:aws:sns:::b", false),
+            ("*", "arn:aws:s3:::b", true),
+            ("arn:aws:lambda:us-east-1:*", "arn:aws:lambda:us-east-1:123456789012:function:f:prod", true),
+            ("arn:aws:lambda:us-east-1:*", "arn:aws:lambda:us-west-1:123456789012:function:f", false),
+        ];
+        for (text, arn, expected) in cases {
+            assert_eq!(matches(text, arn), Some(expected), "{text} on {arn}");
+        }
+    }
+
+    #[test]
+    fn short_patterns_end_in_a_star() {
+        assert!(pattern("arn:aws:s3").is_none());
+        assert!(pattern("bucket/a").is_none());
+        assert!(pattern("arn:aws:s3:::b").is_some());
+    }
+
+    #[test]
+    fn nothing_but_arn_stands_before_the_first_colon() {
+        for text in ["bucket/*", "*bucket*", "x*:aws:s3:::b", "ar:aws:s3:::b"] {
+            assert!(pattern(text).is_none(), "{text}");
+        }
+        for text in ["*", "a*", "ar?:aws:s3:::b", "*:aws:s3:::b"] {
+            assert!(pattern(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_without_value_is_no_answer_wherever_it_stands() {
+        assert_eq!(matches("arn:aws:s3:::${aws:username}", "arn:aws:s3:::b"), None);
+        assert_eq!(matches("arn:aws:sns:::${aws:username}", "arn:aws:s3:::b"), None);
+    }
+}

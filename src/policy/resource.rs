@@ -1,0 +1,130 @@
+//! The Resource element: ARN patterns with variables (evaluation.md, rules 23-27 and 49).
+
+use super::Effect;
+use super::compile::Dialect;
+use super::document::{Element, Reader, Text};
+use super::pattern::ArnPattern;
+use super::variable::{Resolve, Syntax, Template};
+use crate::access::ResourceName;
+
+/// Which resources a statement is about.
+#[derive(Debug)]
+pub(super) enum ResourceMatcher {
+    /// The statement has no Resource: it is about whatever its policy is attached to.
+    Unsaid,
+    /// `Resource` or `NotResource`.
+    Patterns {
+        /// `NotResource`: all that no pattern matches.
+        negated: bool,
+        /// The patterns.
+        patterns: Box<[ResourcePattern]>,
+    },
+}
+
+/// One entry of the element.
+#[derive(Debug)]
+pub(super) enum ResourcePattern {
+    /// `*`: also matches a request that names no resource.
+    Any,
+    /// A pattern of an ARN.
+    Arn(ArnPattern),
+    /// Matches nothing: a variable stands where none is substituted.
+    Nothing,
+}
+
+impl ResourceMatcher {
+    /// Whether the statement is about this resource. `exhaustive` looks at every entry, so that which variables were
+    /// asked for does not depend on their order.
+    pub(super) fn matches(
+        &self,
+        resource: &ResourceName<'_>,
+        effect: Effect,
+        values: &impl Resolve,
+        exhaustive: bool,
+    ) -> bool {
+        let Self::Patterns { negated, patterns } = self else {
+            return true;
+        };
+        let (mut any, mut unresolved) = (false, false);
+        for pattern in patterns {
+            match pattern.matches(resource, values) {
+                Some(matched) => any |= matched,
+                None => unresolved = true,
+            }
+            if any && !exhaustive {
+                break;
+            }
+        }
+        // What such an entry excludes cannot be told: under Allow the statement does not apply (rule 49).
+        let excludes_unknown = *negated && unresolved && effect == Effect::Allow;
+        any != *negated && !excludes_unknown
+    }
+}
+
+impl ResourcePattern {
+    /// Whether it matches; None where a variable has no value.
+    fn matches(&self, resource: &ResourceName<'_>, values: &impl Resolve) -> Option<bool> {
+        match (self, resource) {
+            (Self::Any, _) => Some(true),
+            (Self::Nothing, _) => Some(false),
+            (Self::Arn(pattern), ResourceName::None) => pattern.resolves(values).then_some(false),
+            (Self::Arn(pattern), ResourceName::Arn(arn)) => pattern.matches(arn, values),
+        }
+    }
+}
+
+/// Compiles the element.
+pub(super) fn compile(
+    element: Option<&Element<Vec<Text>>>,
+    effect: Effect,
+    dialect: Dialect,
+    reader: &mut Reader<'_>,
+) -> ResourceMatcher {
+    let Some(element) = element else {
+        return ResourceMatcher::Unsaid;
+    };
+    // A pattern that matches nothing is harmless only where matching means granting.
+    let lenient = dialect.by_aws && effect == Effect::Allow && !element.negated;
+    let patterns = element.value.iter().filter_map(|text| pattern(text, dialect, lenient, reader)).collect();
+    ResourceMatcher::Patterns { negated: element.negated, patterns }
+}
+
+fn pattern(text: &Text, dialect: Dialect, lenient: bool, reader: &mut Reader<'_>) -> Option<ResourcePattern> {
+    if text.text == "*" {
+        return Some(ResourcePattern::Any);
+    }
+    let template = match Template::parse(&text.text, Syntax { variables: dialect.variables, wildcards: true }) {
+        Ok(template) => template,
+        Err(message) => {
+            reader.error(text.position, "malformed-variable", message);
+            return None;
+        }
+    };
+    let mut parts = template.split_at_colons(6);
+    let last = parts.pop().filter(|_| parts.len() == 5);
+    if parts.iter().any(Template::has_variables) || last.is_none() && template.has_variables() {
+        return early_variable(text, lenient, reader);
+    }
+    let pattern = ArnPattern::new(&template);
+    if pattern.is_none() {
+        reader
+            .error(text.position, "invalid-resource", format!("the resource `{}` is not an ARN or `*`", text.text))
+            .hint("write all six parts, `arn:partition:service:region:account:resource`, or end in `*`");
+    }
+    pattern.map(ResourcePattern::Arn)
+}
+
+/// A variable before the fifth colon is not substituted (rule 27): an error. AWS's own
+/// AmazonTimestreamInfluxDBServiceRolePolicy has one; nobody but AWS can mend that, and it only fails to grant.
+fn early_variable(text: &Text, lenient: bool, reader: &mut Reader<'_>) -> Option<ResourcePattern> {
+    let message = format!("the variable in `{}` stands before the fifth colon, where none is substituted", text.text);
+    if lenient {
+        reader
+            .findings
+            .warning(reader.file, text.position, "early-variable", message + ": this entry matches nothing")
+            .hint("write `*` in its place, and a condition on the value");
+        return Some(ResourcePattern::Nothing);
+    }
+    reader.error(text.position, "early-variable", message).hint("write `*` in its place, and a condition on the value");
+    None
+}
