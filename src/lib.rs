@@ -38,5 +38,7 @@ pub mod catalogue;
 
 // Text becomes a compiled policy: as written, validated, as used.
 pub mod policy;
+// Who exists, and which policies are attached to them: the policy store, read and resolved.
+pub mod directory;
 // The wire, generated from `proto/`.
 pub mod proto;

@@ -1,0 +1,220 @@
+//! Who and what exists, and which policies are attached to it: the policy store, read and resolved.
+
+mod digest;
+mod draft;
+mod entity;
+mod identity;
+mod keys;
+mod loader;
+mod managed;
+mod near_misses;
+mod organization;
+mod registry;
+mod resolve;
+mod resource;
+mod schema;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::arn::{AccountId, Arn};
+use crate::policy::CompiledPolicy;
+
+pub use loader::Loader;
+
+/// Everything that the store knows. Built by [`Loader`], immutable afterwards.
+#[derive(Debug, Default)]
+pub struct Directory {
+    /// Accounts of which the store holds a user, role, group, managed policy or resource.
+    pub accounts: HashSet<AccountId>,
+    /// Users by ARN.
+    pub users: HashMap<Box<str>, Entity>,
+    /// Roles by account and name (without path: a session's ARN carries none).
+    pub roles: HashMap<AccountId, HashMap<Box<str>, Role>>,
+    /// Resources by ARN.
+    pub resources: Resources,
+    /// VPC endpoints by id.
+    pub vpc_endpoints: HashMap<Box<str>, VpcEndpoint>,
+    /// The organization, if the store gives one.
+    pub organization: Option<Organization>,
+    /// How many distinct policies (managed, inline, resource, trust, ...) it holds.
+    pub policy_count: usize,
+    /// How many statements those have.
+    pub statement_count: usize,
+}
+
+/// What users and roles have in common.
+#[derive(Debug)]
+pub struct Entity {
+    /// ARN with its path.
+    pub arn: Box<str>,
+    /// `AIDA...` or `AROA...`, where the store gives it.
+    pub unique_id: Option<Box<str>>,
+    /// Its own tags.
+    pub tags: EntityTags,
+    /// Inline and attached policies, those of a user's groups included; each policy once.
+    pub policies: Vec<Arc<CompiledPolicy>>,
+    /// Its permissions boundary.
+    pub boundary: Option<Arc<CompiledPolicy>>,
+}
+
+/// A role.
+#[derive(Debug)]
+pub struct Role {
+    /// What it has in common with a user.
+    pub entity: Entity,
+    /// Who may assume it.
+    pub trust: Arc<CompiledPolicy>,
+    /// Whether its path starts with `/aws-service-role/`.
+    pub service_linked: bool,
+}
+
+/// A resource that the store describes.
+#[derive(Debug)]
+pub struct Resource {
+    /// Its owner: from `AccountId`, else from the ARN, the folder or the options; None if nothing says.
+    pub account: Option<AccountId>,
+    /// Its tags.
+    pub tags: EntityTags,
+    /// Its policy.
+    pub policy: Option<Arc<CompiledPolicy>>,
+}
+
+/// Resources by ARN.
+#[derive(Debug, Default)]
+pub struct Resources {
+    by_arn: HashMap<Box<str>, Resource>,
+    /// Length of the longest ARN, in bytes: what is longer need not be looked up.
+    longest: usize,
+}
+
+impl From<HashMap<Box<str>, Resource>> for Resources {
+    fn from(by_arn: HashMap<Box<str>, Resource>) -> Self {
+        Self { longest: by_arn.keys().map(|arn| arn.len()).max().unwrap_or_default(), by_arn }
+    }
+}
+
+impl Resources {
+    /// The resource with this ARN.
+    pub fn get(&self, arn: &str) -> Option<&Resource> {
+        self.by_arn.get(arn)
+    }
+
+    /// Every resource with its ARN, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Resource)> {
+        self.by_arn.iter().map(|(arn, resource)| (&**arn, resource))
+    }
+
+    /// The resource with this ARN, and those whose ARN it continues with `/` or `:`, longest first (policy-store.md).
+    pub fn governing(&self, arn: &Arn<'_>) -> impl Iterator<Item = &Resource> {
+        // A request may hold a megabyte of slashes: to hash all that it continues would take minutes.
+        governing_arns(arn).filter(|name| name.len() <= self.longest).filter_map(|name| self.by_arn.get(name))
+    }
+}
+
+/// An ARN, then each that it continues with `/` or `:`, longest first.
+fn governing_arns<'a>(arn: &Arn<'a>) -> impl Iterator<Item = &'a str> {
+    let text = arn.text;
+    let shortest = text.len() - arn.resource.len();
+    let next = move |current: &&'a str| {
+        let end = current.rfind(['/', ':']).filter(|end| *end > shortest)?;
+        current.get(..end)
+    };
+    std::iter::successors(Some(text), next)
+}
+
+/// A VPC endpoint that the store describes.
+#[derive(Debug)]
+pub struct VpcEndpoint {
+    /// Its owner: from `OwnerId`, else from the folder or the options; None if nothing says.
+    pub owner: Option<AccountId>,
+    /// Its policy.
+    pub policy: Arc<CompiledPolicy>,
+}
+
+/// Tags sorted by folded key.
+#[derive(Debug, Default)]
+pub struct EntityTags {
+    entries: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl EntityTags {
+    /// Tags by folded key; the caller has made sure that no key occurs twice.
+    pub fn new(mut folded: Vec<(Box<str>, Box<str>)>) -> Self {
+        folded.sort();
+        Self { entries: folded.into() }
+    }
+
+    /// The value of a key that is already folded.
+    pub fn get(&self, folded: &str) -> Option<&str> {
+        let index = self.entries.binary_search_by(|(key, _)| key.as_ref().cmp(folded)).ok()?;
+        self.entries.get(index).map(|(_, value)| value.as_ref())
+    }
+
+    /// Folded keys and values, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.entries.iter().map(|(key, value)| (key.as_ref(), value.as_ref()))
+    }
+}
+
+/// An AWS organization.
+#[derive(Debug)]
+pub struct Organization {
+    /// `o-...`
+    pub id: Box<str>,
+    /// Not held by SCPs and RCPs.
+    pub management_account: AccountId,
+    /// All accounts in it, the management account included.
+    pub accounts: HashMap<AccountId, Membership>,
+}
+
+/// Where an account stands in its organization.
+#[derive(Debug)]
+pub struct Membership {
+    /// As in `aws:PrincipalOrgPaths`: `o-.../r-.../ou-.../`. None if the store does not say where the account is.
+    pub path: Option<Box<str>>,
+    /// Per level, from the root to the account: the SCPs attached there.
+    pub service_control: Vec<Vec<Arc<CompiledPolicy>>>,
+    /// Per level, from the root to the account: the RCPs attached there.
+    pub resource_control: Vec<Vec<Arc<CompiledPolicy>>>,
+}
+
+/// How a store is read.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Account of entities whose ARN and folder name none.
+    pub account_id: Option<AccountId>,
+    /// Partition of the ARNs that are built.
+    pub partition: String,
+    /// Whether warnings refuse the store.
+    pub strict: bool,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { account_id: None, partition: "aws".to_owned(), strict: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_are_governed_from_the_longest_arn_on() {
+        let arn = Arn::parse("arn:aws:s3:::b/x/y").unwrap();
+        let governing: Vec<_> = governing_arns(&arn).collect();
+        assert_eq!(governing, ["arn:aws:s3:::b/x/y", "arn:aws:s3:::b/x", "arn:aws:s3:::b"]);
+        let arn = Arn::parse("arn:aws:lambda:r:123456789012:function:f:prod").unwrap();
+        assert_eq!(governing_arns(&arn).last(), Some("arn:aws:lambda:r:123456789012:function"));
+    }
+
+    /// Were each of a million slashes looked up, with all before it hashed, this would take minutes.
+    #[test]
+    fn what_is_longer_than_any_resource_is_not_looked_up() {
+        let bucket = Resource { account: None, tags: EntityTags::default(), policy: None };
+        let resources = Resources::from(HashMap::from([("arn:aws:s3:::b".into(), bucket)]));
+        let text = format!("arn:aws:s3:::b/{}", "/".repeat(1 << 20));
+        assert_eq!(resources.governing(&Arn::parse(&text).unwrap()).count(), 1);
+    }
+}
