@@ -40,5 +40,10 @@ pub mod catalogue;
 pub mod policy;
 // Who exists, and which policies are attached to them: the policy store, read and resolved.
 pub mod directory;
+
+// Deciding: an immutable state, and a pure function of it.
+pub mod snapshot;
+// Asked statement by statement, layer by layer.
+pub mod evaluate;
 // The wire, generated from `proto/`.
 pub mod proto;

@@ -1,0 +1,171 @@
+//! Who asks and what for, looked up in the directory.
+
+use crate::access::{AccessRequest, Action, Caller, Principal, ResourceName};
+use crate::arn::{AccountId, Arn};
+use crate::directory::{Directory, Entity, EntityTags, Membership, Role};
+use crate::policy::{CompiledPolicy, PrincipalFacts};
+
+/// What the store knows about the caller.
+#[derive(Debug)]
+pub(super) struct Subject<'a> {
+    pub(super) principal: &'a Principal<'a>,
+    /// The user or role that it is or belongs to.
+    pub(super) entity: Option<&'a Entity>,
+    /// Whether it is a session of a service-linked role.
+    pub(super) service_linked: bool,
+    /// Whether it is a role with another path than the role of its name: names are unique whatever the path, so that
+    /// there is no such role, and nothing may be had by that ARN that the role itself would not get.
+    pub(super) contradicts_store: bool,
+    /// Where its account stands in the organization.
+    pub(super) membership: Option<&'a Membership>,
+    federated_by: Option<&'a str>,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn find(directory: &'a Directory, request: &'a AccessRequest<'a>) -> Self {
+        let principal = &request.principal;
+        let role = find_role(directory, principal);
+        let entity = match principal {
+            Principal::User(caller) => directory.users.get(caller.arn),
+            Principal::FederatedUser(_) => request.federated_by.and_then(|user| directory.users.get(user)),
+            Principal::Role(_) | Principal::AssumedRole(..) => role.map(|role| &role.entity),
+            Principal::Root(_) | Principal::Service(_) | Principal::IdentityProvider(_) | Principal::Anonymous => None,
+        };
+        Self {
+            principal,
+            entity,
+            service_linked: role.is_some_and(|role| role.service_linked),
+            contradicts_store: role.is_none() && is_known_role_elsewhere(directory, principal),
+            membership: principal.caller().and_then(|caller| membership(directory, caller.account)),
+            federated_by: request.federated_by,
+        }
+    }
+
+    pub(super) fn account(&self) -> Option<AccountId> {
+        self.principal.caller().map(|caller| caller.account)
+    }
+
+    /// What a Principal element can tell of it.
+    pub(super) fn principal_facts(&self) -> PrincipalFacts<'a> {
+        PrincipalFacts {
+            principal: self.principal,
+            unique_id: self.entity.and_then(|entity| entity.unique_id.as_deref()),
+            federated_by: self.federated_by,
+            has_boundary: self.entity.is_some_and(|entity| entity.boundary.is_some()),
+        }
+    }
+}
+
+/// A session's ARN carries no path: the role is found by partition, account and name (evaluation.md, rule 15).
+fn find_role<'a>(directory: &'a Directory, principal: &Principal<'_>) -> Option<&'a Role> {
+    match principal {
+        Principal::Role(caller) => role_named(directory, caller).filter(|role| *role.entity.arn == *caller.arn),
+        Principal::AssumedRole(caller, _) => role_named(directory, caller).filter(|role| {
+            let partition = Arn::parse(&role.entity.arn).map(|arn| arn.partition);
+            partition == Some(caller.partition)
+        }),
+        Principal::Root(_)
+        | Principal::User(_)
+        | Principal::FederatedUser(_)
+        | Principal::Service(_)
+        | Principal::IdentityProvider(_)
+        | Principal::Anonymous => None,
+    }
+}
+
+fn role_named<'a>(directory: &'a Directory, caller: &Caller<'_>) -> Option<&'a Role> {
+    directory.roles.get(&caller.account)?.get(caller.name)
+}
+
+fn is_known_role_elsewhere(directory: &Directory, principal: &Principal<'_>) -> bool {
+    matches!(principal, Principal::Role(caller) if role_named(directory, caller).is_some())
+}
+
+pub(super) fn membership(directory: &Directory, account: AccountId) -> Option<&Membership> {
+    directory.organization.as_ref()?.accounts.get(&account)
+}
+
+/// What the store knows about the resource.
+#[derive(Debug)]
+pub(super) struct Object<'a> {
+    /// Its owner: from its ARN, else from the store, else from the request, else the caller's account.
+    pub(super) account: Option<AccountId>,
+    pub(super) tags: Option<&'a EntityTags>,
+    /// Its resource policy.
+    pub(super) policy: Option<&'a CompiledPolicy>,
+    /// Whether `policy` is, or would be, the trust policy of a role that is asked for.
+    pub(super) is_trust: bool,
+    /// Whether nobody has access unless the resource policy says so (rules 60, 72, 78).
+    pub(super) needs_policy: bool,
+    /// Where its account stands in the organization.
+    pub(super) membership: Option<&'a Membership>,
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn find(directory: &'a Directory, request: &AccessRequest<'_>) -> Self {
+        let is_trust = asks_for_role(&request.action, &request.resource);
+        let mut object = match &request.resource {
+            ResourceName::None => Self::unknown(None),
+            ResourceName::Arn(arn) if is_trust => Self::find_trusting(directory, arn),
+            ResourceName::Arn(arn) => Self::find_resource(directory, arn),
+        };
+        object.is_trust = is_trust;
+        object.needs_policy = is_trust || request.resource.arn().is_some_and(|arn| is_key(arn, &request.action));
+        let caller = request.principal.caller().map(|caller| caller.account);
+        object.account = object.account.or(request.resource_account).or(caller);
+        object.membership = object.account.and_then(|account| membership(directory, account));
+        object
+    }
+
+    fn unknown(account: Option<AccountId>) -> Self {
+        Self { account, tags: None, policy: None, is_trust: false, needs_policy: false, membership: None }
+    }
+
+    /// A role that is asked for: its trust policy is its resource policy.
+    fn find_trusting(directory: &'a Directory, arn: &Arn<'_>) -> Self {
+        let role = role_with_arn(directory, arn);
+        let tags = role.map(|role| &role.entity.tags);
+        Self { tags, policy: role.map(|role| &*role.trust), ..Self::unknown(arn.account_id()) }
+    }
+
+    /// The policy of the longest ARN that the resource continues with `/` or `:` governs it; its tags are its own.
+    fn find_resource(directory: &'a Directory, arn: &Arn<'_>) -> Self {
+        let governing = || directory.resources.governing(arn);
+        let mut object = Self::unknown(arn.account_id());
+        // Whose policy governs it owns it; where none does, the nearest owner that the store knows.
+        let with_policy = governing().find(|resource| resource.policy.is_some());
+        let owner = || governing().find_map(|resource| resource.account);
+        object.account = object.account.or_else(|| with_policy.map_or_else(owner, |resource| resource.account));
+        object.policy = with_policy.and_then(|resource| resource.policy.as_deref());
+        let described = directory.resources.get(arn.text).map(|resource| &resource.tags);
+        object.tags = described.or_else(|| entity_with_arn(directory, arn).map(|entity| &entity.tags));
+        object
+    }
+}
+
+/// Whether the trust policy of a role decides: whoever assumes a role needs it, whatever resource is named (rule 72), and
+/// so does what goes with that (rule 77).
+fn asks_for_role(action: &Action<'_>, resource: &ResourceName<'_>) -> bool {
+    let is_role = |arn: &Arn<'_>| arn.service == "iam" && arn.resource.starts_with("role/");
+    action.assumes_role() || action.service() == "sts" && resource.arn().is_some_and(is_role)
+}
+
+/// Whether this is a key, of which its policy says who has access (rule 78). An alias stands for its key, but where the
+/// alias itself is made, moved or deleted.
+fn is_key(arn: &Arn<'_>, action: &Action<'_>) -> bool {
+    let stands_for_key = || arn.resource.starts_with("alias/") && !action.name().ends_with("alias");
+    arn.service == "kms" && (arn.resource.starts_with("key/") || stands_for_key())
+}
+
+fn entity_with_arn<'a>(directory: &'a Directory, arn: &Arn<'_>) -> Option<&'a Entity> {
+    if arn.service != "iam" {
+        return None;
+    }
+    directory.users.get(arn.text).or_else(|| role_with_arn(directory, arn).map(|role| &role.entity))
+}
+
+fn role_with_arn<'a>(directory: &'a Directory, arn: &Arn<'_>) -> Option<&'a Role> {
+    let name = arn.resource.rsplit('/').next()?;
+    let role = directory.roles.get(&arn.account_id()?)?.get(name)?;
+    (*role.entity.arn == *arn.text).then_some(role)
+}
