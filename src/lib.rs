@@ -45,5 +45,7 @@ pub mod directory;
 pub mod snapshot;
 // Asked statement by statement, layer by layer.
 pub mod evaluate;
+// What one snapshot has decided already: bounded, born and dropped with it.
+pub mod cache;
 // The wire, generated from `proto/`.
 pub mod proto;

@@ -1,0 +1,366 @@
+//! Where the entries stand: many small sets, each of six slots, each slot readable without a lock.
+//!
+//! A key belongs into one set only, which its hash says. A set is one cache line, so that finding an entry costs one
+//! line for the set and those of the entry itself.
+//!
+//! The table grows with what it holds, one set at a time (linear hashing): while all its lines stay in the processor's
+//! caches a look-up is several times as fast. The first sets are split one after the other; of the entries of a set
+//! that is split, those whose hash has the next bit set go to the new set at the end.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use arc_swap::ArcSwapAny;
+
+use super::entry::{self, Entry};
+
+/// A pointer to an entry that can be exchanged under its readers.
+type Slot = ArcSwapAny<Option<Entry>>;
+
+/// Slots of a set: six pointers, one word of tags and the lock fill 64 bytes.
+pub(super) const WAYS: usize = 6;
+
+/// Sets that are allocated together, and those that a table starts with: 256 of 64 bytes are 16 KiB.
+const SEGMENT_SETS: usize = 256;
+
+/// All sets. A segment of them is allocated when the first entry comes into it: a table that nobody uses takes a
+/// few kilobytes, however large it may become.
+pub(super) struct Table {
+    segments: Box<[OnceLock<Box<[Set]>>]>,
+    /// Sets in use, at least one; only grows. Read by all, written by whoever holds `growing`.
+    set_count: AtomicUsize,
+    /// What `set_count` may grow to: a power of two, so that a table that is full-grown fills evenly.
+    max_sets: usize,
+    growing: Mutex<()>,
+}
+
+impl Table {
+    /// A table that may grow to so many sets, rounded up to a power of two.
+    pub(super) fn new(max_sets: usize) -> Self {
+        let max_sets = max_sets.next_power_of_two();
+        Self {
+            segments: (0..max_sets.div_ceil(SEGMENT_SETS)).map(|_| OnceLock::new()).collect(),
+            set_count: AtomicUsize::new(max_sets.min(SEGMENT_SETS)),
+            max_sets,
+            growing: Mutex::default(),
+        }
+    }
+
+    /// How many sets are in use.
+    pub(super) fn set_count(&self) -> usize {
+        self.set_count.load(Ordering::Acquire)
+    }
+
+    /// What the table takes once it is full-grown, without its entries.
+    pub(super) fn bytes(&self) -> usize {
+        self.max_sets * size_of::<Set>() + self.segments.len() * SEGMENT_OVERHEAD_BYTES
+    }
+
+    /// The set of a place, if its segment has ever been written to.
+    pub(super) fn set(&self, place: Place) -> Option<&Set> {
+        self.set_at(self.index(place))
+    }
+
+    /// The set of a place, to be written to. Two threads that need the same new segment wait for the one that
+    /// allocates it; readers do not.
+    pub(super) fn set_or_allocate(&self, place: Place) -> Option<&Set> {
+        self.set_at_or_allocate(self.index(place))
+    }
+
+    /// A set by its number.
+    pub(super) fn set_at(&self, index: usize) -> Option<&Set> {
+        self.segments.get(index / SEGMENT_SETS)?.get()?.get(index % SEGMENT_SETS)
+    }
+
+    /// Adds one set, and moves into it what belongs there now. False if there are enough, or if another thread is writing
+    /// to the sets concerned: there will be another insert.
+    pub(super) fn grow(&self) -> bool {
+        let Ok(_growing) = self.growing.try_lock() else { return false };
+        let added = self.set_count();
+        if added >= self.max_sets {
+            return false;
+        }
+        // The set that was asked for these entries until now: the number of the new one without its highest bit.
+        let highest_bit = 1 << added.ilog2();
+        let moves = |place: Place| place.hash as usize % (highest_bit * 2) == added;
+        let (from, to) = (self.set_at_or_allocate(added - highest_bit), self.set_at_or_allocate(added));
+        let publish = || self.set_count.store(added + 1, Ordering::Release);
+        from.zip(to).is_some_and(|(from, to)| from.split(to, moves, publish))
+    }
+
+    /// By as many of the lowest bits of the hash as it takes to number the sets; by one less where that is a set that
+    /// does not exist yet.
+    fn index(&self, place: Place) -> usize {
+        let set_count = self.set_count();
+        let numbers = set_count.next_power_of_two();
+        let index = place.hash as usize % numbers;
+        if index < set_count { index } else { index - numbers / 2 }
+    }
+
+    fn set_at_or_allocate(&self, index: usize) -> Option<&Set> {
+        let segment = self.segments.get(index / SEGMENT_SETS)?;
+        let allocate = || (0..self.max_sets.min(SEGMENT_SETS)).map(|_| Set::default()).collect();
+        segment.get_or_init(allocate).get(index % SEGMENT_SETS)
+    }
+}
+
+/// The cell that points to a segment, and what the allocator adds to align one to 64 bytes.
+const SEGMENT_OVERHEAD_BYTES: usize = size_of::<OnceLock<Box<[Set]>>>() + 64;
+
+/// Where a key belongs, by its hash.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Says which set.
+    pub(super) hash: u32,
+    /// Tells the slots of a set apart; of bits that do not say which set, or it would be the same for all in a set.
+    pub(super) tag: u8,
+}
+
+impl From<u64> for Place {
+    fn from(hash: u64) -> Self {
+        let [a, b, c, d, .., tag] = hash.to_le_bytes();
+        Self { hash: u32::from_le_bytes([a, b, c, d]), tag }
+    }
+}
+
+/// What became of an entry that was to be put into a set.
+pub(super) enum Put {
+    /// It stands in a slot that was empty.
+    Added,
+    /// It stands where an older entry of the same key stood.
+    Replaced(Entry),
+    /// It stands where an entry of another key stood.
+    Evicted(Entry),
+    /// Another thread is writing to this set; the entry is not in it.
+    Busy,
+}
+
+/// Six slots and what is needed to find and replace entries in them.
+#[derive(Default)]
+#[repr(align(64))]
+pub(super) struct Set {
+    /// A byte for each slot, of the hash of the key that stands there. Only a hint for which slots are worth a look:
+    /// readers may see it older or newer than the slot, and then miss an entry or look at one in vain; which key an
+    /// entry has is said by the entry alone.
+    tags: AtomicU64,
+    slots: [Slot; WAYS],
+    /// Held by the one thread that writes to this set, and only ever tried; holds the slot that eviction looks at
+    /// next. Readers do not know of it.
+    hand: Mutex<u8>,
+}
+
+impl Set {
+    /// The entry of a key, as `answer` makes something of it. Takes no lock and does not wait.
+    pub(super) fn find<T>(&self, tag: u8, answer: impl Fn(&Entry) -> Option<T>) -> Option<T> {
+        let tags = self.tags.load(Ordering::Acquire).to_le_bytes();
+        let with_tag = tags.iter().zip(&self.slots).filter(|(there, _)| **there == tag);
+        with_tag.map(|(_, slot)| slot.load()).find_map(|entry| entry.as_ref().and_then(&answer))
+    }
+
+    /// Puts an entry where its key stands already; else into an empty slot; else where the first entry stands that was
+    /// not used since the hand passed it last.
+    pub(super) fn put(&self, entry: Entry) -> Put {
+        let Ok(mut hand) = self.hand.try_lock() else { return Put::Busy };
+        let has_key = |slot: &Slot| slot.load().as_ref().is_some_and(|old| entry::has_key(old, &entry.slice));
+        let empty = |slot: &Slot| slot.load().is_none();
+        // Whoever holds the hand sees the tags as they are; an entry with another tag need not be fetched.
+        let (tags, tag) = (self.tags.load(Ordering::Relaxed).to_le_bytes(), entry::place(&entry).tag);
+        let same = self.slots.iter().zip(tags).position(|(slot, there)| there == tag && has_key(slot));
+        let free = || self.slots.iter().position(empty);
+        let index = same.or_else(free).unwrap_or_else(|| self.advance(&mut hand));
+        match self.replace(index, entry) {
+            None => Put::Added,
+            Some(old) if same.is_some() => Put::Replaced(old),
+            Some(old) => Put::Evicted(old),
+        }
+    }
+
+    /// Takes out the entry of a key, unless another thread is writing to this set.
+    pub(super) fn remove(&self, key: &[u8]) -> Option<Entry> {
+        let Ok(_hand) = self.hand.try_lock() else { return None };
+        let has_key = |slot: &&Slot| slot.load().as_ref().is_some_and(|entry| entry::has_key(entry, key));
+        self.slots.iter().find(has_key)?.swap(None)
+    }
+
+    /// Hands over to a new set what belongs there; `publish` makes the new set known. Entries stand in both sets
+    /// meanwhile: only a reader that began before and ends after misses one.
+    ///
+    /// A writer that chose this set before and writes to it after leaves an entry that nobody will look for here; it goes as
+    /// what is not used goes.
+    fn split(&self, to: &Self, moves: impl Fn(Place) -> bool, publish: impl FnOnce()) -> bool {
+        let (Ok(_from_hand), Ok(_to_hand)) = (self.hand.try_lock(), to.hand.try_lock()) else { return false };
+        let moving = || {
+            let entries = self.slots.iter().enumerate().filter_map(|(n, slot)| Some((n, slot, slot.load_full()?)));
+            entries.filter(|(_, _, entry)| moves(entry::place(entry)))
+        };
+        for (index, _, entry) in moving() {
+            to.replace(index, entry);
+        }
+        publish();
+        for (_, slot, _) in moving() {
+            slot.store(None);
+        }
+        true
+    }
+
+    /// Takes out what was not used since the hand passed it last, until `enough` says so of what was taken out; what was
+    /// used is passed, and must be used again before the next visit. False if there was not enough, or if another thread
+    /// is writing to this set.
+    pub(super) fn evict_unused(&self, mut enough: impl FnMut(&Entry) -> bool) -> bool {
+        let Ok(mut hand) = self.hand.try_lock() else { return false };
+        (0..WAYS).any(|_| self.take_if_unused(step(&mut hand)).is_some_and(|entry| enough(&entry)))
+    }
+
+    fn take_if_unused(&self, index: usize) -> Option<Entry> {
+        let slot = self.slots.get(index)?;
+        let unused = slot.load().as_ref().is_some_and(|entry| !entry::take_used(entry));
+        if unused { slot.swap(None) } else { None }
+    }
+
+    /// The next slot whose entry was not used. Ends after one round, which has cleared what it passed.
+    fn advance(&self, hand: &mut u8) -> usize {
+        let used = |slot: &Slot| slot.load().as_ref().is_some_and(entry::take_used);
+        let unused = |index: &usize| !self.slots.get(*index).is_some_and(used);
+        (0..WAYS).map(|_| step(hand)).find(unused).unwrap_or_else(|| step(hand))
+    }
+
+    /// Only the holder of `hand` comes here, hence no other thread writes to the tags.
+    fn replace(&self, index: usize, entry: Entry) -> Option<Entry> {
+        let tag = entry::place(&entry).tag;
+        let old = self.slots.get(index)?.swap(Some(entry));
+        let mut tags = self.tags.load(Ordering::Relaxed).to_le_bytes();
+        if let Some(there) = tags.get_mut(index) {
+            *there = tag;
+        }
+        self.tags.store(u64::from_le_bytes(tags), Ordering::Release);
+        old
+    }
+}
+
+/// Where the hand points; it then points to the next slot.
+fn step(hand: &mut u8) -> usize {
+    let at = usize::from(*hand);
+    *hand = if at + 1 < WAYS { *hand + 1 } else { 0 };
+    at
+}
+
+#[cfg(test)]
+impl Table {
+    /// Everything that stands in it.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let sets = self.segments.iter().filter_map(OnceLock::get).flatten();
+        sets.flat_map(|set| &set.slots).filter_map(Slot::load_full).collect()
+    }
+
+    /// How many sets are allocated.
+    pub(super) fn allocated_sets(&self) -> usize {
+        self.segments.iter().filter_map(OnceLock::get).map(|segment| segment.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Decision, Outcome, PolicyType};
+
+    const ALLOW: Outcome = Outcome { decision: Decision::Allow, decided_by: PolicyType::Identity, explanation: None };
+
+    fn entry(tag: u8, key: &str) -> Entry {
+        entry::new(Place { hash: 0, tag }, key.as_bytes(), &ALLOW)
+    }
+
+    fn has(set: &Set, tag: u8, key: &str) -> bool {
+        set.find(tag, |entry| entry::answer(entry, key.as_bytes())).is_some()
+    }
+
+    #[test]
+    fn a_set_is_one_cache_line() {
+        assert_eq!(size_of::<Set>(), 64);
+        assert_eq!(align_of::<Set>(), 64);
+    }
+
+    #[test]
+    fn a_table_grows_to_its_size_and_every_place_has_one_set() {
+        for max_sets in [1, 2, 200, 256, 257, 1000, 1024] {
+            let table = Table::new(max_sets);
+            for _ in 0..1000 {
+                let before_growing = table.set_count();
+                let indexes: Vec<usize> = (0..table.set_count())
+                    .map(|n| table.index(Place { hash: u32::try_from(n).unwrap(), tag: 0 }))
+                    .collect();
+                assert!(indexes.into_iter().eq(0..table.set_count()));
+                table.set_or_allocate(Place { hash: 0, tag: 0 }).unwrap();
+                assert_eq!(table.grow(), table.set_count() > before_growing);
+            }
+            assert_eq!(table.set_count(), max_sets.next_power_of_two());
+            assert_eq!(table.allocated_sets(), max_sets.next_power_of_two());
+            assert!((0..10_000).all(|n| table.set(Place { hash: n * 429_497, tag: 0 }).is_some()));
+        }
+    }
+
+    #[test]
+    fn growing_loses_nothing() {
+        let table = Table::new(4096);
+        let place = |n: u32| Place::from(u64::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(20));
+        let found = |n: u32| {
+            let answer = |entry: &Entry| entry::answer(entry, &n.to_le_bytes());
+            table.set(place(n)).and_then(|set| set.find(place(n).tag, answer)).is_some()
+        };
+        for n in 0..400 {
+            let entry = entry::new(place(n), &n.to_le_bytes(), &ALLOW);
+            table.set_or_allocate(place(n)).unwrap().put(entry);
+        }
+        let before: Vec<u32> = (0..400).filter(|n| found(*n)).collect();
+        assert!(before.len() > 390);
+        while table.grow() {
+            assert!(before.iter().all(|n| found(*n)), "{} sets", table.set_count());
+        }
+        assert_eq!((table.set_count(), table.entries().len()), (4096, before.len()));
+    }
+
+    #[test]
+    fn a_reader_finds_entries_while_a_writer_holds_the_set_and_a_second_writer_goes_away() {
+        let set = Set::default();
+        assert!(matches!(set.put(entry(7, "a")), Put::Added));
+        let _writer = set.hand.lock().unwrap();
+        assert!(has(&set, 7, "a"));
+        assert!(matches!(set.put(entry(7, "b")), Put::Busy));
+        assert!(set.remove(b"a").is_none());
+        assert!(!set.evict_unused(|_| true));
+    }
+
+    #[test]
+    fn a_full_set_gives_up_what_was_not_used() {
+        let set = Set::default();
+        for key in ["a", "b", "c", "d", "e", "f"] {
+            assert!(matches!(set.put(entry(7, key)), Put::Added));
+        }
+        assert!(["a", "b", "d", "e", "f"].iter().all(|key| has(&set, 7, key)));
+        assert!(matches!(set.put(entry(7, "g")), Put::Evicted(old) if entry::has_key(&old, b"c")));
+        // `a` and `b` were passed; `d` is next and still marked, as are those after it: all are passed once, and then
+        // `a`, which nobody asked for again.
+        assert!(matches!(set.put(entry(8, "h")), Put::Evicted(old) if entry::has_key(&old, b"a")));
+        assert!(["b", "d", "e", "f", "g"].iter().all(|key| has(&set, 7, key)));
+        assert!(has(&set, 8, "h") && !has(&set, 7, "a") && !has(&set, 7, "c"));
+    }
+
+    #[test]
+    fn when_all_are_used_one_goes_nevertheless() {
+        let set = Set::default();
+        for key in ["a", "b", "c", "d", "e", "f"] {
+            set.put(entry(7, key));
+            assert!(has(&set, 7, key));
+        }
+        assert!(matches!(set.put(entry(7, "g")), Put::Evicted(old) if entry::has_key(&old, b"a")));
+    }
+
+    #[test]
+    fn a_visit_clears_marks_and_the_next_one_evicts() {
+        let set = Set::default();
+        set.put(entry(7, "a"));
+        assert!(has(&set, 7, "a"));
+        assert!(!set.evict_unused(|_| true));
+        assert!(set.evict_unused(|old| entry::has_key(old, b"a")));
+        assert!(!has(&set, 7, "a"));
+    }
+}

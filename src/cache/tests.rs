@@ -1,0 +1,246 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use proptest::prelude::*;
+
+use super::table::WAYS;
+use super::*;
+use crate::access::{Decision, Explanation, PolicyType, StatementRef};
+
+fn plain(decision: Decision) -> Outcome {
+    Outcome { decision, decided_by: PolicyType::Identity, explanation: None }
+}
+
+/// An outcome that says which key it belongs to and which of its inserts it is.
+fn told(key: &str, round: u32) -> Outcome {
+    let statement = StatementRef {
+        policy_type: PolicyType::Identity,
+        policy: "arn:aws:iam::123456789012:policy/p".into(),
+        index: round,
+        sid: key.into(),
+        file: "p.json".into(),
+        line: 1,
+        column: 1,
+    };
+    let explanation = Explanation { statements: vec![statement], missing_context_keys: Vec::new() };
+    Outcome { decision: Decision::Allow, decided_by: PolicyType::Identity, explanation: Some(Arc::new(explanation)) }
+}
+
+/// Small numbers that differ from thread to thread and from round to round, the same in every run.
+fn numbers(seed: u64) -> impl Iterator<Item = u64> {
+    std::iter::successors(Some(seed * 2 + 1), |n| Some(n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1)))
+        .map(|n| n >> 33)
+}
+
+/// The counters say what stands in the table.
+#[track_caller]
+fn assert_counted(cache: &DecisionCache) {
+    let entries = cache.table.entries();
+    let bytes: usize = entries.iter().map(entry::held_bytes).sum();
+    assert_eq!(cache.entries(), entries.len());
+    assert_eq!(cache.bytes(), cache.table.bytes() + bytes);
+    assert!(cache.bytes() <= cache.budget_bytes);
+}
+
+#[test]
+fn what_was_remembered_is_found_and_nothing_else() {
+    let cache = DecisionCache::new(1 << 20);
+    assert!(cache.is_enabled());
+    let keys: Vec<String> = (0..500).map(|n| format!("key {n}")).collect();
+    for key in &keys {
+        assert_eq!(cache.get(key.as_bytes()), None);
+        cache.insert(key.as_bytes(), &told(key, 0));
+    }
+    // A set of six gets five keys on an average of one and less in 1 of 10,000 cases: next to nothing is lost.
+    let found = keys.iter().filter(|key| cache.get(key.as_bytes()) == Some(told(key, 0))).count();
+    assert!(found >= 490, "{found}");
+    assert_eq!(found, cache.entries());
+    assert_counted(&cache);
+}
+
+#[test]
+fn a_budget_of_nothing_turns_it_off() {
+    let cache = DecisionCache::new(0);
+    assert!(!cache.is_enabled());
+    cache.insert(b"key", &plain(Decision::Allow));
+    assert_eq!(cache.get(b"key"), None);
+    assert_eq!((cache.entries(), cache.evictions(), cache.bytes()), (0, 0, 0));
+    assert_eq!(cache.table.allocated_sets(), 0);
+}
+
+#[test]
+fn budgets_of_every_size_are_kept() {
+    for budget in (1..4000).step_by(7) {
+        let cache = DecisionCache::new(budget);
+        for n in 0..20 {
+            let key = format!("key {n}");
+            cache.insert(key.as_bytes(), &plain(Decision::Allow));
+            assert!(cache.bytes() <= budget, "{budget}");
+        }
+        assert_eq!(cache.entries() > 0, cache.table.allocated_sets() > 0);
+    }
+}
+
+#[test]
+fn an_unused_cache_takes_next_to_nothing_and_grows_with_use() {
+    let cache = DecisionCache::new(64 << 20);
+    assert_eq!(cache.table.allocated_sets(), 0);
+    cache.insert(b"key", &plain(Decision::Allow));
+    assert_eq!(cache.table.allocated_sets(), 256);
+    assert!(cache.table.bytes() < (64 << 20) / 15);
+}
+
+#[test]
+fn a_full_cache_uses_its_budget_and_keeps_it() {
+    let budget = 256 << 10;
+    let cache = DecisionCache::new(budget);
+    let outcomes = [plain(Decision::Allow), told("key", 0)];
+    for (n, size) in numbers(1).take(20_000).enumerate() {
+        let key = format!("{n}{}", "k".repeat(usize::try_from(size % 600).unwrap()));
+        cache.insert(key.as_bytes(), &outcomes[n % 2]);
+        assert!(cache.bytes() <= budget);
+    }
+    assert!(cache.bytes() > budget * 9 / 10, "{cache:?}");
+    assert!(cache.evictions() > 10_000, "{cache:?}");
+    assert_counted(&cache);
+}
+
+#[test]
+fn requests_that_fit_into_the_budget_come_to_be_remembered_all() {
+    let cache = DecisionCache::new(64 << 20);
+    let keys: Vec<String> = (0..3000).map(|n| format!("key {n}")).collect();
+    let misses = || {
+        let missed = keys.iter().filter(|key| cache.get(key.as_bytes()).is_none());
+        missed.map(|key| cache.insert(key.as_bytes(), &plain(Decision::Allow))).count()
+    };
+    assert!((0..300).any(|_| misses() == 0), "{cache:?}");
+    assert_counted(&cache);
+}
+
+#[test]
+fn what_is_used_outlives_a_scan() {
+    let cache = DecisionCache::new(256 << 10);
+    let outcome = plain(Decision::Allow);
+    let hot: Vec<String> = (0..50).map(|n| format!("hot {n}")).collect();
+    let mut hits = 0;
+    for round in 0..400 {
+        for key in &hot {
+            match cache.get(key.as_bytes()) {
+                Some(_) => hits += 1,
+                None => cache.insert(key.as_bytes(), &outcome),
+            }
+        }
+        // 40,000 keys that are asked for once each pass through a cache of about 2,000 entries.
+        for n in 0..100 {
+            cache.insert(format!("scan {round} {n}").as_bytes(), &outcome);
+        }
+    }
+    assert!(hits > 400 * 50 * 9 / 10, "{hits}, {cache:?}");
+    assert!(cache.evictions() > 30_000, "{cache:?}");
+}
+
+#[test]
+fn keys_that_collide_in_every_bit_are_told_apart() {
+    let cache = DecisionCache::new(1 << 20);
+    let place = Place { hash: 3, tag: 200 };
+    let keys: Vec<String> = (0..100).map(|n| format!("key {n}")).collect();
+    for (n, key) in keys.iter().enumerate() {
+        cache.insert_at(place, key.as_bytes(), &told(key, 0));
+        assert_eq!(cache.get_at(place, key.as_bytes()), Some(told(key, 0)));
+        let found: Vec<_> = keys.iter().filter_map(|key| Some((key, cache.get_at(place, key.as_bytes())?))).collect();
+        assert_eq!(found.len(), (n + 1).min(WAYS));
+        assert!(found.into_iter().all(|(key, outcome)| outcome == told(key, 0)));
+    }
+    assert_eq!((cache.entries(), cache.evictions()), (6, 94));
+    assert_counted(&cache);
+}
+
+#[test]
+fn an_outcome_that_is_too_large_is_not_remembered_and_leaves_no_older_one_behind() {
+    let cache = DecisionCache::new(64 << 10);
+    cache.insert(b"key", &told("key", 1));
+    assert!(cache.get(b"key").is_some());
+    cache.insert(b"key", &told(&"k".repeat(5000), 2));
+    assert_eq!(cache.get(b"key"), None);
+    assert_eq!((cache.entries(), cache.evictions()), (0, 1));
+    assert_counted(&cache);
+}
+
+#[test]
+fn nothing_is_kept_alive_by_what_was_evicted_replaced_or_dropped() {
+    let cache = DecisionCache::new(16 << 10);
+    let outcomes: Vec<Outcome> = (0..200).map(|n| told("key", n)).collect();
+    for (n, outcome) in outcomes.iter().enumerate() {
+        cache.insert(format!("key {}", n / 2).as_bytes(), outcome);
+    }
+    let owners = || -> usize {
+        let explanations = outcomes.iter().filter_map(|outcome| outcome.explanation.as_ref());
+        explanations.map(|explanation| Arc::strong_count(explanation) - 1).sum()
+    };
+    assert_eq!(owners(), cache.entries());
+    assert!(cache.entries() > 0 && cache.evictions() > 0);
+    drop(cache);
+    assert_eq!(owners(), 0);
+}
+
+proptest! {
+    /// Against a plain map: what comes back, if anything does, is what was inserted last.
+    #[test]
+    fn it_forgets_but_never_errs(
+        budget in prop_oneof![Just(1500_usize), Just(5000), Just(20_000), Just(200_000)],
+        steps in proptest::collection::vec((0..60_u32, 0..3_u32), 0..400),
+    ) {
+        let cache = DecisionCache::new(budget);
+        let mut oracle: HashMap<u32, Outcome> = HashMap::new();
+        for (round, (key, step)) in (0..).zip(steps) {
+            let text = format!("key {key}");
+            if step == 0 {
+                let outcome = told(&"k".repeat(usize::try_from(round % 7 * 800).unwrap()), round);
+                cache.insert(text.as_bytes(), &outcome);
+                oracle.insert(key, outcome);
+            } else if let Some(found) = cache.get(text.as_bytes()) {
+                prop_assert_eq!(Some(&found), oracle.get(&key));
+            }
+            prop_assert!(cache.bytes() <= budget);
+        }
+        assert_counted(&cache);
+    }
+}
+
+#[test]
+fn four_threads_get_what_belongs_to_their_keys_within_the_budget() {
+    let cache = DecisionCache::new(128 << 10);
+    let over_budget = AtomicBool::new(false);
+    let hits = AtomicUsize::new(0);
+    let work = |seed: u64| {
+        for (round, n) in (0..).zip(numbers(seed).take(20_000)) {
+            // Half of all calls go to 16 keys, so that threads meet; the others spread over 2,000 and evict.
+            let key = format!("key {}", if n % 2 == 0 { n / 2 % 16 } else { n / 2 % 2000 });
+            match cache.get(key.as_bytes()) {
+                Some(outcome) => {
+                    let explanation = outcome.explanation.unwrap();
+                    assert_eq!(*explanation.statements[0].sid, *key);
+                    hits.fetch_add(1, Ordering::Relaxed);
+                }
+                None => cache.insert(key.as_bytes(), &told(&key, round)),
+            }
+            if round % 8 == 0 {
+                cache.insert(key.as_bytes(), &told(&key, round));
+            }
+            if cache.bytes() > cache.budget_bytes || cache.entries() > 2100 {
+                over_budget.store(true, Ordering::Relaxed);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for seed in 0..4 {
+            scope.spawn(move || work(seed));
+        }
+    });
+    assert!(!over_budget.into_inner());
+    assert!(hits.into_inner() > 20_000, "{cache:?}");
+    assert!(cache.evictions() > 1000, "{cache:?}");
+    assert_counted(&cache);
+}
