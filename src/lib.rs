@@ -47,5 +47,10 @@ pub mod snapshot;
 pub mod evaluate;
 // What one snapshot has decided already: bounded, born and dropped with it.
 pub mod cache;
+// The only mutable cell: the active snapshot with its cache.
+pub mod engine;
+
+// Files become the next snapshot, while the active one answers.
+pub mod reload;
 // The wire, generated from `proto/`.
 pub mod proto;

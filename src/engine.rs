@@ -1,0 +1,204 @@
+//! The only mutable cell: the active snapshot with its cache.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use crate::access::{AccessRequest, Detail, InvalidField, Outcome};
+use crate::cache::{self, DecisionCache};
+use crate::evaluate::{self, Evaluation, SessionPolicies};
+use crate::snapshot::{Loaded, Snapshot};
+
+mod retire;
+
+use retire::Retirement;
+
+/// A key buffer that grew beyond this is given back: one huge request must not cost every thread its size for ever.
+/// Ordinary keys have a few hundred bytes, so that they never get here.
+const KEPT_KEY_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where this thread writes cache keys; empty between requests, its capacity is what is kept.
+    static KEY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A snapshot that serves, and what it has decided so far.
+#[derive(Debug)]
+pub struct Active {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// Its decisions.
+    pub cache: DecisionCache,
+    /// Counts it among the living.
+    _live: Live,
+}
+
+/// How the cache took part in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheStatus {
+    /// The outcome was remembered.
+    Hit,
+    /// It was not, and is now.
+    Miss,
+    /// It may not be remembered: it depends on the clock, or there is no cache.
+    Bypass,
+}
+
+impl CacheStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Hit, Self::Miss, Self::Bypass];
+
+    /// The label in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// An outcome and how it came about.
+#[derive(Debug)]
+pub struct Answer {
+    /// What was decided.
+    pub outcome: Outcome,
+    /// How the cache took part.
+    pub cache: CacheStatus,
+    /// How long evaluation took; None on a hit.
+    pub evaluation: Option<Duration>,
+}
+
+impl Active {
+    /// Answers from the cache, or decides and remembers. A session policy that does not parse is an error.
+    pub fn is_authorized(&self, request: &AccessRequest<'_>, detail: Detail) -> Result<Answer, InvalidField> {
+        if !self.cache.is_enabled() {
+            return Ok(self.decide(request, detail)?.0);
+        }
+        // Taken rather than borrowed: nothing can find it in use, and if evaluation panics it is merely lost.
+        let mut key = KEY.take();
+        key.clear();
+        cache::key::write(request, detail, &mut key);
+        let answer = self.remembered(&key).map_or_else(|| self.decide_and_remember(request, detail, &key), Ok);
+        if key.capacity() <= KEPT_KEY_BYTES {
+            KEY.set(key);
+        }
+        answer
+    }
+
+    fn remembered(&self, key: &[u8]) -> Option<Answer> {
+        let outcome = self.cache.get(key)?;
+        Some(Answer { outcome, cache: CacheStatus::Hit, evaluation: None })
+    }
+
+    fn decide_and_remember(
+        &self,
+        request: &AccessRequest<'_>,
+        detail: Detail,
+        key: &[u8],
+    ) -> Result<Answer, InvalidField> {
+        let (answer, read_clock) = self.decide(request, detail)?;
+        if read_clock {
+            return Ok(answer);
+        }
+        self.cache.insert(key, &answer.outcome);
+        Ok(Answer { cache: CacheStatus::Miss, ..answer })
+    }
+
+    /// Decides past the cache; also whether the clock was looked at.
+    fn decide(&self, request: &AccessRequest<'_>, detail: Detail) -> Result<(Answer, bool), InvalidField> {
+        let session = SessionPolicies::compile(request.session_policies)?;
+        let started = Instant::now();
+        let Evaluation { outcome, read_clock } =
+            evaluate::decide(&self.snapshot, request, &session, jiff::Timestamp::now(), detail);
+        let evaluation = Some(started.elapsed());
+        Ok((Answer { outcome, cache: CacheStatus::Bypass, evaluation }, read_clock))
+    }
+}
+
+/// Holds the active snapshot; requests load it once, a reload swaps it.
+#[derive(Debug)]
+pub struct Engine {
+    active: ArcSwap<Active>,
+    cache_bytes: usize,
+    /// What the caches of old snapshots have evicted while they were active. Written by `install`, read for metrics.
+    evicted_before: AtomicU64,
+    /// Written when a snapshot is made and when it is freed, read for metrics.
+    live: Arc<AtomicUsize>,
+    /// Locked by `install` alone, so that versions follow each other; no request ever waits for it.
+    retirement: Mutex<Retirement>,
+}
+
+impl Engine {
+    /// An engine with its first snapshot, version 1, and a cache of this many bytes (0: none) per snapshot.
+    pub fn new(loaded: Loaded, cache_bytes: usize) -> Self {
+        let live = Arc::new(AtomicUsize::new(0));
+        let active = ArcSwap::from_pointee(activate(loaded, 1, cache_bytes, &live));
+        let evicted_before = AtomicU64::new(0);
+        Self { active, cache_bytes, evicted_before, live, retirement: Mutex::new(Retirement::new()) }
+    }
+
+    /// The active snapshot, cheaply: for one request, dropped before anything is awaited.
+    pub fn load(&self) -> arc_swap::Guard<Arc<Active>> {
+        self.active.load()
+    }
+
+    /// The active snapshot, to be kept over several requests.
+    pub fn load_full(&self) -> Arc<Active> {
+        self.active.load_full()
+    }
+
+    /// Makes this the active snapshot, in one step. Requests that hold the old one finish with it; it is freed on a
+    /// thread of its own when the last of them is done.
+    pub fn install(&self, loaded: Loaded) -> Arc<Active> {
+        let mut retirement = self.retirement.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.active.load().snapshot.version.saturating_add(1);
+        let next = Arc::new(activate(loaded, version, self.cache_bytes, &self.live));
+        let old = self.active.swap(Arc::clone(&next));
+        self.evicted_before.fetch_add(old.cache.evictions(), Ordering::Relaxed);
+        retirement.retire(old);
+        next
+    }
+
+    /// How many outcomes caches have evicted since the start. Between a swap and its count it is too low for a moment.
+    pub fn cache_evictions(&self) -> u64 {
+        self.evicted_before.load(Ordering::Relaxed) + self.active.load().cache.evictions()
+    }
+
+    /// How many snapshots exist: the active one, and old ones that are still held.
+    pub fn snapshots_live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+}
+
+fn activate(loaded: Loaded, version: u64, cache_bytes: usize, live: &Arc<AtomicUsize>) -> Active {
+    let cache = DecisionCache::new(cache_bytes);
+    Active { snapshot: loaded.into_snapshot(version), cache, _live: Live::new(live) }
+}
+
+/// One living snapshot.
+#[derive(Debug)]
+struct Live {
+    count: Arc<AtomicUsize>,
+}
+
+impl Live {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self { count: Arc::clone(count) }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        #[cfg(test)]
+        tests::freed_here();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+
+use super::*;
+
+/// A directory with these files, each containing its own path.
+fn store(paths: &[&str]) -> tempfile::TempDir {
+    let store = tempfile::tempdir().unwrap();
+    for path in paths {
+        let file = store.path().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, path).unwrap();
+    }
+    store
+}
+
+fn paths(files: &SourceFiles) -> Vec<&str> {
+    files.files.iter().map(|file| file.path.as_ref()).collect()
+}
+
+/// The findings, with the store's own path cut out.
+fn findings(store: &Path, limits: Limits) -> Vec<String> {
+    let found = SourceFiles::read_within(store, limits).findings;
+    found.iter().map(|finding| finding.to_string().replace(&store.display().to_string(), "STORE")).collect()
+}
+
+#[test]
+fn every_json_file_is_read_in_the_order_of_paths() {
+    let store = store(&["z.json", "a-b.json", "a/x.json", "a/b/c/d.json", "notes.txt", "dir.json/x.json", "a/json"]);
+    let files = SourceFiles::read(store.path());
+    assert_eq!(paths(&files), ["a-b.json", "a/b/c/d.json", "a/x.json", "dir.json/x.json", "z.json"]);
+    assert!(files.files.iter().all(|file| file.text == *file.path));
+    assert!(files.findings.is_empty());
+    assert_eq!(files.bytes, 8 + 12 + 8 + 15 + 6);
+}
+
+#[test]
+fn names_that_start_with_a_dot_are_skipped() {
+    let store = store(&["a.json", ".b.json", ".git/c.json", "..data/d.json", "x/.y/e.json"]);
+    symlink("nowhere", store.path().join(".#a.json")).unwrap();
+    let files = SourceFiles::read(store.path());
+    assert_eq!(paths(&files), ["a.json"]);
+    assert!(files.findings.is_empty());
+}
+
+#[test]
+fn links_are_followed_the_store_s_own_too() {
+    let store = store(&["real/a.json", "elsewhere/b.json", "elsewhere/c.txt"]);
+    symlink("real", store.path().join("current")).unwrap();
+    symlink("../elsewhere", store.path().join("real/folder")).unwrap();
+    symlink("../elsewhere/c.txt", store.path().join("real/link.json")).unwrap();
+    let files = SourceFiles::read(&store.path().join("current"));
+    assert_eq!(paths(&files), ["a.json", "folder/b.json", "link.json"]);
+    assert!(files.findings.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_is_a_finding() {
+    let store = store(&["good.json", "real/x.json"]);
+    let at = |name: &str| store.path().join(name);
+    symlink("../nowhere.json", at("dangling.json")).unwrap();
+    symlink("nowhere", at("folder")).unwrap();
+    symlink("itself.json", at("itself.json")).unwrap();
+    symlink("..", at("real/up")).unwrap();
+    // A regular file whose first byte cannot be read, whoever reads it.
+    symlink("/proc/self/mem", at("broken.json")).unwrap();
+    fs::write(at("latin1.json"), b"{\"a\": \"\xe9\"}").unwrap();
+    fs::write(store.path().join(std::ffi::OsStr::from_bytes(b"\xe9.json")), "{}").unwrap();
+    let _socket = UnixListener::bind(at("socket.json")).unwrap();
+    let restore = "\n  hint: restore it, or remove what refers to it";
+    assert_eq!(
+        findings(store.path(), Limits::DEFAULT),
+        [
+            "broken.json:1:1: cannot read the file: input/output error",
+            &format!(
+                "dangling.json:1:1: cannot read `../nowhere.json`, which this links to: no such file or \
+                 directory{restore}"
+            ),
+            &format!("folder:1:1: cannot read `nowhere`, which this links to: no such file or directory{restore}"),
+            "itself.json:1:1: cannot read `itself.json`, which this links to: too many levels of symbolic links",
+            "latin1.json:1:1: the file is not UTF-8: byte 7 is wrong\n  hint: save it as UTF-8",
+            "real/up:1:1: the link leads back to a folder that contains it\n  hint: remove the link",
+            "socket.json:1:1: this is neither a file nor a folder\n  hint: remove it, or give it another name",
+            "\u{fffd}.json:1:1: the name is not UTF-8\n  hint: rename it",
+        ]
+    );
+    assert_eq!(paths(&SourceFiles::read(store.path())), ["good.json", "real/x.json"]);
+}
+
+#[test]
+fn without_the_right_to_read_there_is_a_finding() {
+    use std::os::unix::fs::PermissionsExt;
+    let store = store(&["file.json", "folder/x.json"]);
+    for name in ["file.json", "folder"] {
+        fs::set_permissions(store.path().join(name), fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    // The superuser may read everything: then there is nothing to find.
+    let may_read_all = fs::File::options().read(true).open(store.path().join("file.json")).is_ok();
+    let hint = "\n  hint: let the user that the service runs as read it";
+    let expected = [
+        format!("file.json:1:1: cannot read the file: permission denied{hint}"),
+        format!("folder:1:1: cannot read the folder: permission denied{hint}"),
+    ];
+    assert_eq!(findings(store.path(), Limits::DEFAULT), if may_read_all { &[][..] } else { &expected[..] });
+    fs::set_permissions(store.path().join("folder"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_store_that_is_not_there_or_empty_is_a_finding() {
+    let store = store(&["empty/x.txt", "file.json"]);
+    let (missing, empty) = (store.path().join("missing"), store.path().join("empty"));
+    let mounted = "is the volume mounted, and are the names such as `users.json`?";
+    assert_eq!(
+        findings(&missing, Limits::DEFAULT),
+        [
+            ".:1:1: cannot read `STORE`, expected the policy store: no such file or directory\n  hint: is the path right, and \
+          the volume mounted?"
+        ]
+    );
+    assert_eq!(
+        findings(&empty, Limits::DEFAULT),
+        [format!(".:1:1: no `*.json` files under `STORE`, expected the policy store\n  hint: {mounted}")]
+    );
+    assert_eq!(
+        findings(&store.path().join("file.json"), Limits::DEFAULT),
+        [
+            ".:1:1: `STORE` is not a directory, expected the policy store\n  hint: name the directory that holds the files"
+        ]
+    );
+}
+
+#[test]
+fn every_limit_is_a_finding() {
+    let hint = "\n  hint: is this the policy store's directory?";
+    let check = |limits, expected: &str| {
+        let store = store(&["a.json", "b/c/d.json", "e.json", "f.json"]);
+        assert_eq!(findings(store.path(), limits), [format!("{expected}{hint}")]);
+    };
+    let limits = Limits::DEFAULT;
+    check(Limits { depth: 1, ..limits }, "b/c:1:1: folders are nested deeper than 1 levels");
+    check(Limits { files: 3, ..limits }, ".:1:1: more than 3 files or folders");
+    check(Limits { store_bytes: 20, ..limits }, ".:1:1: the files together are larger than 20 bytes");
+    let store = store(&["a.json", "b/c/d.json"]);
+    let large =
+        "b/c/d.json:1:1: the file is larger than 9 bytes\n  hint: split it: every `*.json` of the store is read";
+    assert_eq!(findings(store.path(), Limits { file_bytes: 9, ..limits }), [large]);
+}
+
+#[test]
+fn the_revision_is_that_of_all_paths_and_contents() {
+    let base: &[(&str, &str)] = &[("a.json", "1"), ("b.json", "2")];
+    let revision = |files: &[(&str, &str)]| {
+        let store = store(&[]);
+        for (path, text) in files {
+            fs::write(store.path().join(path), text).unwrap();
+        }
+        let revision = SourceFiles::read(store.path()).revision;
+        assert_eq!(SourceFiles::fingerprint(store.path()).revision, revision);
+        revision
+    };
+    assert_eq!(revision(base), revision(&[("b.json", "2"), ("a.json", "1"), ("c.txt", "3")]));
+    let others: &[&[(&str, &str)]] = &[
+        &[],
+        &[("a.json", "1")],
+        &[("a.json", "2"), ("b.json", "1")],
+        &[("a.json", "1"), ("c.json", "2")],
+        &[("a.json", "12"), ("b.json", "")],
+        &[("a.json", ""), ("b.json", "12")],
+    ];
+    for other in others {
+        assert_ne!(revision(base), revision(other), "{other:?}");
+    }
+}
+
+#[test]
+fn a_reason_is_part_of_the_revision_and_no_content() {
+    let store = store(&["b.json"]);
+    let revision = || SourceFiles::read(store.path()).revision;
+    let link = store.path().join("a.json");
+    symlink("x", &link).unwrap();
+    let dangling = revision();
+    let message = SourceFiles::read(store.path()).findings[0].message.clone();
+    fs::remove_file(&link).unwrap();
+    fs::write(&link, message).unwrap();
+    assert_ne!(dangling, revision());
+}
+
+#[test]
+fn changes_show_wherever_links_lead() {
+    let base = store(&["v1/a.json", "elsewhere/x/b.json"]);
+    let base = fs::canonicalize(base.path()).map(|path| (path, base)).unwrap();
+    let at = |name: &str| base.0.join(name);
+    symlink("v1", at("current")).unwrap();
+    symlink("current", at("store")).unwrap();
+    symlink(at("elsewhere/x/b.json"), at("v1/b.json")).unwrap();
+    let reach = SourceFiles::fingerprint(&at("store")).reach;
+    let watched: Vec<_> = reach.watched().into_iter().collect();
+    assert_eq!(watched, [base.0.clone(), at("elsewhere/x"), at("v1")]);
+    for name in ["store", "current", "v1", "v1/a.json", "v1/new.json", "elsewhere/x/b.json"] {
+        assert!(reach.concerns(&at(name)), "{name}");
+    }
+    for name in ["elsewhere", "elsewhere/x/c.json", "other", "v2/a.json"] {
+        assert!(!reach.concerns(&at(name)), "{name}");
+    }
+}
+
+#[test]
+fn a_store_that_does_not_exist_is_awaited() {
+    let base = store(&[]);
+    let real = fs::canonicalize(base.path()).unwrap();
+    let reach = SourceFiles::fingerprint(&base.path().join("a/b")).reach;
+    assert!(reach.watched().contains(real.as_path()));
+    assert!(reach.concerns(&real.join("a")));
+}

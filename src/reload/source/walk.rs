@@ -1,0 +1,162 @@
+//! Which files there are: the tree below the store's directory, links followed.
+
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Limits, Problem, Reach};
+use crate::finding::WHOLE_STORE;
+
+/// Every file to be read, and everything on the way that could not be.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// Sorted by path.
+    pub(super) entries: Vec<Entry>,
+    /// Where a change may show.
+    pub(super) reach: Reach,
+}
+
+/// A file to be read, or a file or folder that cannot be.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Relative to the store, with `/`.
+    pub(super) path: String,
+    /// Where it is.
+    pub(super) file: Result<PathBuf, Problem>,
+}
+
+impl Tree {
+    pub(super) fn walk(directory: &Path, limits: Limits) -> Self {
+        let mut walk = Walk { limits, entries: Vec::new(), reach: Reach::default(), trail: Vec::new(), folders: 0 };
+        walk.reach.follow(directory);
+        match metadata(directory) {
+            Err(error) => walk.problem("", no_store(directory, &error)),
+            Ok(metadata) if !metadata.is_dir() => walk.problem("", not_a_directory(directory)),
+            Ok(_) => walk.folder(directory, ""),
+        }
+        walk.entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { entries: walk.entries, reach: walk.reach }
+    }
+}
+
+struct Walk {
+    limits: Limits,
+    entries: Vec<Entry>,
+    reach: Reach,
+    /// The real folders from the store down to the current one: meeting one of them again is a loop.
+    trail: Vec<PathBuf>,
+    folders: usize,
+}
+
+impl Walk {
+    /// `path` is relative to the store; empty for the store itself.
+    fn folder(&mut self, at: &Path, path: &str) {
+        let real = match fs::canonicalize(at) {
+            Ok(real) => real,
+            Err(error) => return self.problem(path, Problem::refused("the folder", &error)),
+        };
+        if self.trail.contains(&real) {
+            return self.problem(path, link_loop());
+        }
+        if self.trail.len() > self.limits.depth {
+            return self.problem(path, too_deep(self.limits));
+        }
+        self.reach.watch(&real);
+        self.folders += 1;
+        self.trail.push(real);
+        match names(at) {
+            Ok(found) => found.into_iter().for_each(|entry| self.entry(entry, path)),
+            Err(error) => self.problem(path, Problem::refused("the folder", &error)),
+        }
+        self.trail.pop();
+    }
+
+    fn entry(&mut self, entry: io::Result<DirEntry>, folder: &str) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return self.problem(folder, Problem::refused("the folder", &error)),
+        };
+        let name = entry.file_name();
+        let shown = name.to_string_lossy();
+        if shown.starts_with('.') || self.is_full() {
+            return;
+        }
+        let path = if folder.is_empty() { shown.into_owned() } else { format!("{folder}/{shown}") };
+        let at = entry.path();
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        if is_link {
+            self.reach.follow(&at);
+        }
+        let is_json = path.ends_with(".json");
+        match metadata(&at) {
+            Err(error) if is_link => self.problem(&path, broken_link(&at, &error)),
+            Err(error) => self.problem(&path, Problem::refused("the file", &error)),
+            Ok(kind) if (kind.is_dir() || is_json) && name.to_str().is_none() => self.problem(&path, unclear_name()),
+            Ok(kind) if kind.is_dir() => self.folder(&at, &path),
+            Ok(kind) if is_json && !kind.is_file() => self.problem(&path, not_a_file()),
+            Ok(_) if is_json => self.entries.push(Entry { path, file: Ok(at) }),
+            Ok(_) => {}
+        }
+    }
+
+    /// Stops at the limit, and says so once.
+    fn is_full(&mut self) -> bool {
+        let most = self.entries.len().max(self.folders);
+        if most == self.limits.files {
+            let message = format!("more than {} files or folders", self.limits.files);
+            self.problem("", Problem::new("too-large", message, "is this the policy store's directory?"));
+            // Past the limit: no second message.
+            self.folders = self.limits.files + 1;
+        }
+        most >= self.limits.files
+    }
+
+    fn problem(&mut self, path: &str, problem: Problem) {
+        let path = if path.is_empty() { WHOLE_STORE } else { path };
+        self.entries.push(Entry { path: path.to_owned(), file: Err(problem) });
+    }
+}
+
+fn names(folder: &Path) -> io::Result<Vec<io::Result<DirEntry>>> {
+    Ok(fs::read_dir(folder)?.collect())
+}
+
+/// Of what a link points to, never of the link: Kubernetes mounts every file as a link.
+fn metadata(path: &Path) -> io::Result<fs::Metadata> {
+    fs::metadata(path)
+}
+
+fn no_store(directory: &Path, error: &io::Error) -> Problem {
+    let mut problem = Problem::refused(&format!("`{}`, expected the policy store", directory.display()), error);
+    if error.kind() == io::ErrorKind::NotFound {
+        problem.hint = Some("is the path right, and the volume mounted?".to_owned());
+    }
+    problem
+}
+
+fn not_a_directory(directory: &Path) -> Problem {
+    let message = format!("`{}` is not a directory, expected the policy store", directory.display());
+    Problem::new("unreadable-file", message, "name the directory that holds the files")
+}
+
+fn broken_link(link: &Path, error: &io::Error) -> Problem {
+    let target = fs::read_link(link).unwrap_or_default();
+    Problem::refused(&format!("`{}`, which this links to", target.display()), error)
+}
+
+fn link_loop() -> Problem {
+    Problem::new("link-loop", "the link leads back to a folder that contains it", "remove the link")
+}
+
+fn too_deep(limits: Limits) -> Problem {
+    let message = format!("folders are nested deeper than {} levels", limits.depth);
+    Problem::new("too-deep", message, "is this the policy store's directory?")
+}
+
+fn unclear_name() -> Problem {
+    Problem::new("unreadable-file", "the name is not UTF-8", "rename it")
+}
+
+fn not_a_file() -> Problem {
+    Problem::new("unreadable-file", "this is neither a file nor a folder", "remove it, or give it another name")
+}
