@@ -52,5 +52,14 @@ pub mod engine;
 
 // Files become the next snapshot, while the active one answers.
 pub mod reload;
+
+// The edge: what the service is told, counts and logs.
+pub mod config;
+pub mod metrics;
+pub mod telemetry;
 // The wire, generated from `proto/`.
 pub mod proto;
+// gRPC for callers, HTTP for operators.
+pub mod server;
+// The command line: one file per command.
+pub mod cli;

@@ -1,0 +1,73 @@
+//! The command line: one file per command.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod check;
+pub mod healthcheck;
+mod input;
+mod report;
+mod request;
+pub mod serve;
+mod store;
+pub mod test;
+pub mod validate;
+
+/// Usage errors, of every command.
+pub const USAGE_ERROR: u8 = 2;
+
+/// An authorization sidecar that answers by the rules of AWS IAM.
+#[derive(Debug, Parser)]
+#[command(name = "iamd", version, about, long_about = None, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands. Each has a file of its name with `struct XArgs` and `fn run(args: XArgs) -> ExitCode`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve decisions over gRPC
+    Serve(Box<serve::ServeArgs>),
+    /// Decide one request, and show the statements that made the decision
+    Check(check::CheckArgs),
+    /// Say what loading a policy store would say
+    Validate(validate::ValidateArgs),
+    /// Run policy test suites
+    Test(test::TestArgs),
+    /// Ask a running service whether it serves (for probes of containers without a shell)
+    Healthcheck(healthcheck::HealthcheckArgs),
+}
+
+/// Reads the command line and runs the command.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Cli::try_parse_from(words) {
+        Ok(cli) => dispatch(cli.command),
+        Err(error) => {
+            // Help and version also come this way; clap knows which stream each belongs to, and the exit code.
+            drop(error.print());
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE_ERROR))
+        }
+    }
+}
+
+fn dispatch(command: Command) -> ExitCode {
+    match command {
+        Command::Serve(args) => serve::run(*args),
+        Command::Check(args) => check::run(args),
+        Command::Validate(args) => validate::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Healthcheck(args) => healthcheck::run(args),
+    }
+}
+
+/// Says on stderr what went wrong.
+pub fn complain(message: impl Display) {
+    // Where stderr is closed there is nobody to tell.
+    drop(writeln!(std::io::stderr(), "error: {message}"));
+}

@@ -1,0 +1,142 @@
+//! `iamd serve`: the service, from its flags to its end.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use super::report::Terminal;
+use super::{USAGE_ERROR, complain, store};
+use crate::config::Config;
+pub use crate::config::ServeArgs;
+use crate::engine::Engine;
+use crate::finding::Finding;
+use crate::metrics::{Metrics, UPKEEP_INTERVAL};
+use crate::reload::{self, LastReload, ReloadHandle, ReloadOptions};
+use crate::server::incoming::{Incoming, Listener, bind_tcp};
+use crate::server::shutdown::{self, Hangups, StopSignals};
+use crate::server::{self, State, admin};
+use crate::telemetry;
+
+/// Serves until a signal ends it. Exit code 0 after a clean stop, 1 if it could not start or run, 2 for wrong flags.
+#[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments")]
+pub fn run(args: ServeArgs) -> ExitCode {
+    let config = match Config::check(&args) {
+        Ok(config) => config,
+        Err(problems) => {
+            problems.iter().for_each(complain);
+            return ExitCode::from(USAGE_ERROR);
+        }
+    };
+    telemetry::init(&config.log);
+    let outcome = runtime(&config).map_err(|error| format!("cannot start threads: {error}")).and_then(|runtime| {
+        let outcome = runtime.block_on(serve(&config));
+        // Drops what peers still hold open, the files of sockets with it; only a thread that hangs is left behind.
+        runtime.shutdown_timeout(Duration::from_millis(250));
+        outcome
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            complain(message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime(config: &Config) -> std::io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(threads) = config.worker_threads {
+        builder.worker_threads(threads);
+    }
+    builder.thread_name("iamd").enable_all().build()
+}
+
+/// Binds, loads, serves, drains. The error is for people.
+async fn serve(config: &Config) -> Result<(), String> {
+    let no_signals = |error| format!("cannot listen for signals: {error}");
+    let mut signals = StopSignals::listen().map_err(no_signals)?;
+    let hangups = Hangups::listen().map_err(no_signals)?;
+    let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
+    let state = Arc::new(State::new(&config.limits, Arc::clone(&metrics)));
+    let listeners = bind(config).await?;
+    let admin_listener = bind_tcp(config.admin_listen).await.map_err(|error| error.to_string())?;
+    let admin_address = admin_listener.local_addr().map_err(|error| error.to_string())?;
+    let _admin = admin::serve(admin_listener, Arc::clone(&state));
+    let _upkeep = upkeep(Arc::clone(&metrics));
+
+    let loading_since = Instant::now();
+    let engine = tokio::select! {
+        loaded = load(config) => loaded?,
+        _ = signals.next() => return Ok(()),
+    };
+    let reloading = start_reloading(config, &engine, loading_since, metrics)?;
+    let reload = Arc::clone(&reloading.status);
+    hangups.forward(move || reloading.wake());
+
+    let grpc: Vec<String> = listeners.iter().map(Listener::address).collect();
+    let incoming = Incoming::new(listeners, Arc::clone(&state));
+    let mut running =
+        server::serve(&state, &engine, &config.limits, incoming).await.map_err(|error| error.to_string())?;
+    state.activate(engine, reload);
+    tracing::info!(grpc = grpc.join(","), admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "serving");
+
+    tokio::select! {
+        name = signals.next() => tracing::info!(signal = name, "asked to stop"),
+        ended = running.ended() => return Err(format!("gRPC ended by itself: {ended:?}")),
+    }
+    shutdown::drain(&state, running, &mut signals, config.drain).await;
+    Ok(())
+}
+
+async fn bind(config: &Config) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::with_capacity(config.listen.len());
+    for address in &config.listen {
+        listeners.push(Listener::bind(address).await.map_err(|error| error.to_string())?);
+    }
+    Ok(listeners)
+}
+
+fn upkeep(metrics: Arc<Metrics>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+        loop {
+            ticks.tick().await;
+            let metrics = Arc::clone(&metrics);
+            // Off the serving threads; a fault in it must not end the upkeep.
+            drop(tokio::task::spawn_blocking(move || metrics.upkeep()).await);
+        }
+    })
+}
+
+/// The engine with its first snapshot, loaded off the serving threads; everything that is wrong with the store is said.
+async fn load(config: &Config) -> Result<Arc<Engine>, String> {
+    let (directory, options) = (config.policies.clone(), config.store.clone());
+    let loading = tokio::task::spawn_blocking(move || reload::load_once(&directory, &options));
+    let loaded = loading.await.map_err(|error| error.to_string())?.map_err(|findings| refused(config, &findings))?;
+    Ok(Arc::new(Engine::new(loaded, config.cache_bytes)))
+}
+
+fn refused(config: &Config, findings: &[Finding]) -> String {
+    store::refused(&config.policies, findings, &mut Terminal::new())
+}
+
+/// Keeps the engine's snapshot up to date, and metrics with it.
+fn start_reloading(
+    config: &Config,
+    engine: &Arc<Engine>,
+    loading_since: Instant,
+    metrics: Arc<Metrics>,
+) -> Result<ReloadHandle, String> {
+    let options = ReloadOptions {
+        directory: config.policies.clone(),
+        store: config.store.clone(),
+        poll_interval: config.watch.poll_interval,
+        debounce: config.watch.debounce,
+    };
+    let reloaded = move |reload: &LastReload| metrics.reload_finished(reload);
+    reload::start(Arc::clone(engine), loading_since, options, reloaded)
+        .map_err(|error| format!("cannot start reloading: {error}"))
+}

@@ -1,0 +1,242 @@
+//! What `iamd serve` is told: flags as written ([`ServeArgs`]) become a checked [`Config`], all problems at once.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::arn::AccountId;
+use crate::directory::StoreOptions;
+
+mod args;
+mod parse;
+
+pub use args::ServeArgs;
+use parse::Checker;
+
+/// Everything that the service is told, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The policy store's root.
+    pub policies: PathBuf,
+    /// How the store is read.
+    pub store: StoreOptions,
+    /// Where gRPC is served; at least one.
+    pub listen: Vec<ListenAddress>,
+    /// Where metrics, probes and status are served.
+    pub admin_listen: SocketAddr,
+    /// Bytes for remembered decisions; 0 turns the cache off.
+    pub cache_bytes: usize,
+    /// How the store is watched.
+    pub watch: WatchOptions,
+    /// How the service stops.
+    pub drain: DrainOptions,
+    /// What it takes in at most.
+    pub limits: Limits,
+    /// Threads that serve; None: one per core.
+    pub worker_threads: Option<usize>,
+    /// How it logs.
+    pub log: LogOptions,
+}
+
+/// Where gRPC is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An IP address and a port; port 0 takes any free one.
+    Tcp(SocketAddr),
+    /// A Unix domain socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How changes of the store are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchOptions {
+    /// How often the content is compared, whatever the file system reports.
+    pub poll_interval: Duration,
+    /// How long the files must be quiet before they are read.
+    pub debounce: Duration,
+}
+
+/// How the service stops. Both are counted from the signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainOptions {
+    /// How long it still takes new connections, so that load balancers notice.
+    pub delay: Duration,
+    /// When the process ends, whatever peers do.
+    pub timeout: Duration,
+}
+
+/// What the service takes in at most. Exceeding one is an error that names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time, over all listeners.
+    pub connections: usize,
+    /// Calls at a time on one connection.
+    pub streams_per_connection: u32,
+    /// Calls at a time, a held stream counts as one.
+    pub in_flight: usize,
+    /// How long a unary call may take.
+    pub request_timeout: Duration,
+    /// Size of one message.
+    pub request_bytes: usize,
+    /// What one request may hold.
+    pub request: RequestLimits,
+}
+
+/// What one request may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Requests in a batch.
+    pub batch: usize,
+    /// Condition keys in `context`.
+    pub context_keys: usize,
+    /// Values in `context`, over all keys.
+    pub context_values: usize,
+    /// Session policies.
+    pub session_policies: usize,
+}
+
+impl Default for RequestLimits {
+    /// The limits of a service whose flags say nothing.
+    fn default() -> Self {
+        Self { batch: 1_000, context_keys: 256, context_values: 1_024, session_policies: 10 }
+    }
+}
+
+/// How the service logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// A level, or directives such as `info,iamd=debug`.
+    pub filter: String,
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines: one object a line.
+    Json,
+}
+
+/// A flag that cannot be used as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Name of the flag, with its dashes.
+    pub flag: &'static str,
+    /// What is wrong, and what is allowed.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.flag, self.message)
+    }
+}
+
+impl Config {
+    /// Checks every flag and reports all that is wrong, in the order of the flags.
+    pub fn check(args: &ServeArgs) -> Result<Self, Vec<Problem>> {
+        let mut check = Checker::default();
+        let config = Self {
+            policies: args.policies.clone(),
+            store: store_options(args, &mut check),
+            listen: check.listen("--listen", &args.listen),
+            admin_listen: check.socket_address("--admin-listen", &args.admin_listen),
+            cache_bytes: check.size("--cache-size", &args.cache_size, 0..=most_cache_bytes()),
+            watch: watch_options(args, &mut check),
+            drain: drain_options(args, &mut check),
+            limits: limits(args, &mut check),
+            worker_threads: args.worker_threads.as_deref().map(|text| check.number("--worker-threads", text, 1..=1024)),
+            log: LogOptions {
+                format: check.log_format("--log-format", &args.log_format),
+                filter: check.log_filter("--log-level", &args.log_level),
+            },
+        };
+        if config.listen.contains(&ListenAddress::Tcp(config.admin_listen)) && config.admin_listen.port() != 0 {
+            let message =
+                format!("`{}` is also in --listen; metrics and status need a port of their own", config.admin_listen);
+            check.problem("--admin-listen", message);
+        }
+        check.finish(config)
+    }
+}
+
+/// Whether this can be the name of a partition of AWS, such as `aws-cn`.
+pub fn is_partition(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    text.starts_with("aws") && text.bytes().all(word)
+}
+
+/// 64 GiB, for which the cache's directory of its table takes 4 to 6 MiB; beyond, that alone would be felt.
+fn most_cache_bytes() -> usize {
+    usize::try_from(64_u64 << 30).unwrap_or(usize::MAX)
+}
+
+fn store_options(args: &ServeArgs, check: &mut Checker) -> StoreOptions {
+    StoreOptions {
+        account_id: args.account_id.as_deref().and_then(|text| check.account("--account-id", text)),
+        partition: check.partition("--partition", &args.partition),
+        strict: args.strict,
+    }
+}
+
+fn watch_options(args: &ServeArgs, check: &mut Checker) -> WatchOptions {
+    let tick = Duration::from_millis(10);
+    WatchOptions {
+        poll_interval: check.duration("--poll-interval", &args.poll_interval, tick),
+        debounce: check.duration("--debounce", &args.debounce, Duration::ZERO),
+    }
+}
+
+fn drain_options(args: &ServeArgs, check: &mut Checker) -> DrainOptions {
+    let delay = check.duration("--drain-delay", &args.drain_delay, Duration::ZERO);
+    let timeout = check.duration("--drain-timeout", &args.drain_timeout, Duration::ZERO);
+    if check.is_clean("--drain-delay") && check.is_clean("--drain-timeout") && timeout < delay {
+        let message = format!(
+            "`{}` is shorter than --drain-delay (`{}`); both are counted from the signal",
+            args.drain_timeout, args.drain_delay
+        );
+        check.problem("--drain-timeout", message);
+    }
+    DrainOptions { delay, timeout }
+}
+
+fn limits(args: &ServeArgs, check: &mut Checker) -> Limits {
+    // A gRPC message carries its length in 32 bits; a gibibyte leaves room on every platform.
+    let message_bytes = 1024..=1 << 30;
+    let instant = Duration::from_millis(1);
+    Limits {
+        connections: check.number("--max-connections", &args.max_connections, 1..=1_000_000),
+        streams_per_connection: check.number(
+            "--max-streams-per-connection",
+            &args.max_streams_per_connection,
+            1..=1_000_000,
+        ),
+        in_flight: check.number("--max-in-flight", &args.max_in_flight, 1..=1_000_000),
+        request_timeout: check.duration("--request-timeout", &args.request_timeout, instant),
+        request_bytes: check.size("--max-request-bytes", &args.max_request_bytes, message_bytes),
+        request: RequestLimits {
+            batch: check.number("--max-batch", &args.max_batch, 1..=1_000_000),
+            context_keys: check.number("--max-context-keys", &args.max_context_keys, 0..=100_000),
+            context_values: check.number("--max-context-values", &args.max_context_values, 0..=1_000_000),
+            session_policies: check.number("--max-session-policies", &args.max_session_policies, 0..=1_000),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

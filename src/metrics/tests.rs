@@ -1,0 +1,135 @@
+use super::*;
+
+/// Every metric that users are promised.
+const PROMISED: [&str; 23] = [
+    "grpc_server_handled_total",
+    "grpc_server_handling_seconds",
+    "iamd_decisions_total",
+    "iamd_evaluation_seconds",
+    "iamd_cache_requests_total",
+    "iamd_cache_entries",
+    "iamd_cache_evictions_total",
+    "iamd_snapshot_info",
+    "iamd_snapshot_version",
+    "iamd_snapshot_accounts",
+    "iamd_snapshot_principals",
+    "iamd_snapshot_policies",
+    "iamd_snapshot_statements",
+    "iamd_snapshots_live",
+    "iamd_reloads_total",
+    "iamd_reload_seconds",
+    "iamd_last_reload_successful",
+    "iamd_last_reload_success_timestamp_seconds",
+    "iamd_requests_in_flight",
+    "iamd_requests_shed_total",
+    "iamd_connections",
+    "iamd_build_info",
+    "process_cpu_seconds_total",
+];
+
+fn readings(revision: &str, version: u64, evictions: u64) -> Readings {
+    let snapshot = SnapshotReading { revision: revision.to_owned(), version, accounts: 2, ..Default::default() };
+    Readings { snapshot: Some(snapshot), cache_evictions: evictions, ..Default::default() }
+}
+
+#[track_caller]
+fn assert_line(text: &str, line: &str) {
+    assert!(text.lines().any(|l| l == line), "`{line}` is missing in:\n{text}");
+}
+
+#[test]
+fn every_metric_exists_from_the_start_with_help_and_type() {
+    let text = Metrics::new().unwrap().render(&readings("ab", 1, 0));
+    for name in PROMISED {
+        assert!(text.contains(&format!("# HELP {name} ")), "no help for {name}");
+        assert!(text.contains(&format!("# TYPE {name} ")), "no type for {name}");
+        let series = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ', '_']));
+        assert!(text.lines().any(series), "no series of {name}");
+    }
+}
+
+#[test]
+fn histograms_are_histograms_with_the_promised_buckets() {
+    let metrics = Metrics::new().unwrap();
+    metrics.rpc_finished(Rpc::HealthCheck, Code::Ok, Duration::from_micros(30));
+    metrics.decided(Decision::Allow, PolicyType::Identity, CacheStatus::Miss, Some(Duration::from_nanos(90)));
+    let text = metrics.render(&Readings::default());
+    assert_line(&text, "# TYPE grpc_server_handling_seconds histogram");
+    let check = "grpc_server_handling_seconds_bucket{grpc_service=\"grpc.health.v1.Health\",grpc_method=\"Check\"";
+    assert_line(&text, &format!("{check},le=\"0.000025\"}} 0"));
+    assert_line(&text, &format!("{check},le=\"0.00005\"}} 1"));
+    assert_line(&text, &format!("{check},le=\"1\"}} 1"));
+    assert_line(&text, "# TYPE iamd_evaluation_seconds histogram");
+    assert_line(&text, "iamd_evaluation_seconds_bucket{le=\"0.0000001\"} 1");
+    assert_line(&text, "iamd_evaluation_seconds_bucket{le=\"0.01\"} 1");
+    assert_line(&text, "# TYPE iamd_reload_seconds histogram");
+}
+
+#[test]
+fn counters_land_under_their_labels() {
+    let metrics = Metrics::new().unwrap();
+    for rpc in Rpc::ALL {
+        metrics.rpc_finished(rpc, Code::InvalidArgument, Duration::ZERO);
+    }
+    for decision in Decision::ALL {
+        for by in PolicyType::ALL {
+            metrics.decided(decision, by, CacheStatus::Hit, None);
+        }
+    }
+    metrics.shed(Shed::InFlight);
+    metrics.shed(Shed::Connections);
+    let text = metrics.render(&Readings::default());
+    for rpc in Rpc::ALL {
+        let labels = format!("grpc_service=\"{}\",grpc_method=\"{}\"", rpc.service(), rpc.method());
+        assert_line(&text, &format!("grpc_server_handled_total{{{labels},grpc_code=\"INVALID_ARGUMENT\"}} 1"));
+        assert_line(&text, &format!("grpc_server_handled_total{{{labels},grpc_code=\"OK\"}} 0"));
+    }
+    for decision in Decision::ALL.map(Decision::as_str) {
+        for by in PolicyType::ALL.map(PolicyType::as_str) {
+            let labels = format!("decision=\"{decision}\",decided_by=\"{by}\"");
+            assert_line(&text, &format!("iamd_decisions_total{{{labels}}} 1"));
+        }
+    }
+    assert_line(&text, "iamd_cache_requests_total{result=\"hit\"} 24");
+    assert_line(&text, "iamd_cache_requests_total{result=\"miss\"} 0");
+    assert_line(&text, "iamd_evaluation_seconds_count 0");
+    assert_line(&text, "iamd_requests_shed_total{reason=\"in_flight\"} 1");
+    assert_line(&text, "iamd_requests_shed_total{reason=\"connections\"} 1");
+}
+
+#[test]
+fn enums_index_their_handles() {
+    assert!(Rpc::ALL.iter().enumerate().all(|(index, rpc)| *rpc as usize == index));
+    assert!(Decision::ALL.iter().enumerate().all(|(index, decision)| *decision as usize == index));
+    assert!(PolicyType::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
+    assert!(CacheStatus::ALL.iter().enumerate().all(|(index, status)| *status as usize == index));
+    assert!(ReloadResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
+    assert!(Shed::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
+}
+
+#[test]
+fn only_the_active_revision_has_a_series_and_evictions_never_fall() {
+    let metrics = Metrics::new().unwrap();
+    assert_line(&metrics.render(&readings("aa", 1, 5)), "iamd_cache_evictions_total 5");
+    assert_line(&metrics.render(&readings("aa", 1, 7)), "iamd_cache_evictions_total 7");
+    let text = metrics.render(&readings("bb", 2, 1));
+    assert_line(&text, "iamd_cache_evictions_total 7");
+    assert_line(&text, "iamd_snapshot_info{revision=\"bb\"} 1");
+    assert_line(&text, "iamd_snapshot_version 2");
+    assert!(!text.contains("revision=\"aa\""));
+}
+
+#[test]
+fn a_rejected_reload_keeps_the_time_of_the_last_success() {
+    let metrics = Metrics::new().unwrap();
+    let at = |second| jiff::Timestamp::from_second(second).unwrap();
+    for (at, result) in [(at(1_000), ReloadResult::Activated), (at(2_000), ReloadResult::Rejected)] {
+        metrics.reload_finished(&LastReload { at, result, duration: Duration::from_millis(3), errors: Vec::new() });
+    }
+    let text = metrics.render(&Readings::default());
+    assert_line(&text, "iamd_reloads_total{result=\"activated\"} 1");
+    assert_line(&text, "iamd_reloads_total{result=\"rejected\"} 1");
+    assert_line(&text, "iamd_last_reload_successful 0");
+    assert_line(&text, "iamd_last_reload_success_timestamp_seconds 1000");
+    assert_line(&text, "iamd_reload_seconds_count 2");
+}

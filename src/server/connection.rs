@@ -1,0 +1,159 @@
+//! One connection: counted while it is open, and given up when its peer keeps silent.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tonic::transport::server::Connected;
+
+use super::State;
+
+/// A connected socket of either kind.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix domain socket.
+    Unix(UnixStream),
+}
+
+/// What a client says first, by the HTTP/2 protocol.
+const PREFACE_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+
+/// How long a peer may take to say it. Whoever connects and keeps silent would hold one of `--max-connections` for ever.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An open connection; counted until it is dropped.
+pub struct Connection {
+    socket: Socket,
+    state: Arc<State>,
+    /// Until the peer has introduced itself. The server behind takes over from there, with its own pings and its own way
+    /// to say goodbye.
+    greeting: Option<Greeting>,
+}
+
+struct Greeting {
+    missing_bytes: usize,
+    patience: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Connection {
+    /// A connection that has been counted.
+    pub fn new(socket: Socket, state: Arc<State>) -> Self {
+        let stopped = state.stopped();
+        let patience = async {
+            tokio::select! {
+                () = stopped => {}
+                () = tokio::time::sleep(PREFACE_TIMEOUT) => {}
+            }
+        };
+        let greeting = Greeting { missing_bytes: PREFACE_BYTES, patience: Box::pin(patience) };
+        Self { socket, state, greeting: Some(greeting) }
+    }
+
+    fn poll_socket(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+
+    fn count_greeting(&mut self, read: usize) {
+        match &mut self.greeting {
+            Some(greeting) if greeting.missing_bytes > read => greeting.missing_bytes -= read,
+            _ => self.greeting = None,
+        }
+    }
+
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.greeting {
+            Some(greeting) => greeting.patience.as_mut().poll(context).map(Ok),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.state.connections.leave();
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = self.poll_socket(context, buffer);
+        if self.greeting.is_none() {
+            return polled;
+        }
+        match polled {
+            // Ready with nothing read is the end of the stream: the server behind gives the connection up.
+            Poll::Pending => self.poll_patience(context),
+            Poll::Ready(result) => {
+                self.count_greeting(buffer.filled().len() - before);
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Socket::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.is_write_vectored(),
+            Socket::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Socket::Unix(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

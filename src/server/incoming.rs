@@ -1,0 +1,191 @@
+//! Sockets: bound before anything is served, merged into one stream of connections.
+#![expect(clippy::disallowed_methods, reason = "the one place that opens sockets, and looks at their files")]
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::time::Sleep;
+use tokio_stream::Stream;
+
+use super::State;
+use super::connection::{Connection, Socket};
+use crate::config::ListenAddress;
+use crate::metrics::Shed;
+
+/// An address that cannot be listened on: what is wrong, and a hint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindError {
+    address: String,
+    reason: String,
+    hint: &'static str,
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot listen on {}: {}; hint: {}", self.address, self.reason, self.hint)
+    }
+}
+
+impl std::error::Error for BindError {}
+
+impl BindError {
+    fn new(address: &dyn std::fmt::Display, error: &io::Error) -> Self {
+        let known = KNOWN_ERRORS.iter().find(|(kind, ..)| *kind == error.kind());
+        let (reason, hint) = known.map_or_else(
+            || (error.to_string(), "choose another address"),
+            |(_, reason, hint)| ((*reason).to_owned(), *hint),
+        );
+        Self { address: address.to_string(), reason, hint }
+    }
+}
+
+/// What goes wrong when binding, in words that help.
+const KNOWN_ERRORS: [(io::ErrorKind, &str, &str); 4] = [
+    (
+        io::ErrorKind::AddrInUse,
+        "address already in use",
+        "stop the process that listens there, or choose another address",
+    ),
+    (
+        io::ErrorKind::AddrNotAvailable,
+        "this machine has no such address",
+        "listen on 127.0.0.1, or on 0.0.0.0 for every interface",
+    ),
+    (
+        io::ErrorKind::PermissionDenied,
+        "permission denied",
+        "ports below 1024 and other people's directories need privileges; choose another address",
+    ),
+    (io::ErrorKind::NotFound, "no such directory", "create the directory of the socket first"),
+];
+
+/// A bound socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix domain socket; its file is removed when the listener is dropped.
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a socket that this process made.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Nobody is left who could be told; a file that stays is replaced by the next start.
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+impl Listener {
+    /// Binds an address.
+    pub async fn bind(address: &ListenAddress) -> Result<Self, BindError> {
+        match address {
+            ListenAddress::Tcp(tcp) => Ok(Self::Tcp(bind_tcp(*tcp).await?)),
+            ListenAddress::Unix(path) => bind_unix(path, address).await,
+        }
+    }
+
+    /// Where it listens: for port 0, the port that was free.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(|tcp| tcp.to_string()).unwrap_or_default(),
+            Self::Unix(_, file) => ListenAddress::Unix(file.0.clone()).to_string(),
+        }
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(context).map_ok(|(stream, _)| {
+                // Answers are small: waiting for more to send would only delay them. A socket that cannot do that is
+                // about to fail anyway.
+                drop(stream.set_nodelay(true));
+                Socket::Tcp(stream)
+            }),
+            Self::Unix(listener, _) => listener.poll_accept(context).map_ok(|(stream, _)| Socket::Unix(stream)),
+        }
+    }
+}
+
+/// Binds a TCP address.
+pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|error| BindError::new(&address, &error))
+}
+
+/// Replaces the file of a socket that nobody listens on; anything else at the path is left alone.
+async fn bind_unix(path: &Path, address: &ListenAddress) -> Result<Listener, BindError> {
+    let refused = |reason: &str, hint| BindError { address: address.to_string(), reason: reason.to_owned(), hint };
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(refused("the file exists and is not a socket", "choose another path, or remove the file"));
+        }
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(BindError::new(address, &io::ErrorKind::AddrInUse.into()));
+        }
+        std::fs::remove_file(path).map_err(|error| BindError::new(address, &error))?;
+    }
+    let listener = UnixListener::bind(path).map_err(|error| BindError::new(address, &error))?;
+    Ok(Listener::Unix(listener, SocketFile(path.to_owned())))
+}
+
+/// How long accepting pauses after an error such as too many open files: it would come again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections from all listeners, up to the limit. Dropped, it closes the listeners.
+#[derive(Debug)]
+pub struct Incoming {
+    listeners: Vec<Listener>,
+    state: Arc<State>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Incoming {
+    /// Connections from these listeners.
+    pub fn new(listeners: Vec<Listener>, state: Arc<State>) -> Self {
+        Self { listeners, state, pause: None }
+    }
+
+    fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(context));
+            self.pause = None;
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_sockets(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+        let mut polled = self.listeners.iter().map(|listener| listener.poll_accept(context));
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    }
+}
+
+impl Stream for Incoming {
+    type Item = Result<Connection, io::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            std::task::ready!(self.poll_pause(context));
+            match std::task::ready!(self.poll_sockets(context)) {
+                Ok(socket) if self.state.connections.enter() => {
+                    return Poll::Ready(Some(Ok(Connection::new(socket, Arc::clone(&self.state)))));
+                }
+                // Closed at once: a peer that waits in vain would notice later.
+                Ok(_) => self.state.metrics.shed(Shed::Connections),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections; trying again soon");
+                    self.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Logs: structured, on stderr, JSON when nobody watches.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{LogFormat, LogOptions};
+
+/// Installs the log for the whole process, panics included. A second call has no effect: the first log stays.
+pub fn init(options: &LogOptions) {
+    let filter = EnvFilter::new(&options.filter);
+    let terminal = io::stderr().is_terminal();
+    let log = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let json = match options.format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    let installed = if json {
+        log.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()
+    } else {
+        log.with_ansi(wants_colours(terminal)).finish().try_init()
+    };
+    if installed.is_ok() {
+        std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a fault in the program; please report it")));
+    }
+}
+
+/// Colours only for a terminal, and not against <https://no-color.org>.
+pub fn wants_colours(is_terminal: bool) -> bool {
+    is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

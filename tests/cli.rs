@@ -1,0 +1,9 @@
+//! The command line as people use it: exit codes, texts, and the shapes of machine-readable output.
+
+#[cfg(test)]
+mod cli {
+    mod check;
+    mod program;
+    mod suites;
+    mod validate;
+}

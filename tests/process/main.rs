@@ -1,0 +1,17 @@
+//! The real program, from its start on a real store to its end, as operators meet it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    reason = "tests; helpers of tests are not recognized as such"
+)]
+
+mod operator;
+#[path = "../support/program.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod program;
+mod running;
+mod starting;
+mod stopping;

@@ -1,0 +1,60 @@
+//! What is said of a store that cannot be served from the start.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::operator::{ALICE, Nobody, quickstart, serve};
+
+/// Exit code, and what is said on stderr.
+fn refused(store: &Path) -> (i32, String) {
+    let nobody = Nobody::new();
+    let output = nobody.iamd(&serve(store, &["--listen", "127.0.0.1:0"])).output().unwrap();
+    assert_eq!(output.stdout, b"");
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_missing_directory() {
+    let expected = "/nowhere/store:1:1: cannot read `/nowhere/store`, expected the policy store: no such file or directory\n  \
+                    hint: is the path right, and the volume mounted?\n\
+                    error: the policy store `/nowhere/store` cannot be loaded: 1 error, no warnings in 1 file\n";
+    assert_eq!(refused(Path::new("/nowhere/store")), (1, expected.to_owned()));
+}
+
+#[test]
+fn an_empty_directory() {
+    let store = tempfile::tempdir().unwrap();
+    fs::set_permissions(store.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = store.path().display();
+    let expected = format!(
+        "{path}:1:1: no `*.json` files under `{path}`, expected the policy store\n  \
+         hint: is the volume mounted, and are the names such as `users.json`?\n\
+         error: the policy store `{path}` cannot be loaded: 1 error, no warnings in 1 file\n"
+    );
+    assert_eq!(refused(store.path()), (1, expected));
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let store = quickstart();
+    let at = |path: &str| store.path().join(path);
+    fs::set_permissions(at(ALICE), fs::Permissions::from_mode(0o000)).unwrap();
+    let policy = "{\"Version\": \"2012-10-17\", \"Statement\": [\n\
+                  {\"Effect\": \"Permit\", \"Action\": \"s3:GetObject\", \"Resource\": \"*\"},\n\
+                  {\"Effect\": \"Allow\", \"Action\": \"s3:GetObject\", \"Resource\": \"*\", \"Condition\": {\n\
+                  \"StringEqual\": {\"aws:username\": \"x\"}}}]}\n";
+    fs::write(at("123456789012/policies/Wrong.json"), policy).unwrap();
+    fs::write(at("210987654321/broken.json"), "{\n").unwrap();
+    let expected = format!(
+        "{path}/123456789012/policies/Wrong.json:2:12: `Effect` is `Allow` or `Deny`, not `Permit`\n\
+         {path}/123456789012/policies/Wrong.json:4:1: unknown operator `StringEqual`\n  \
+         hint: did you mean `StringEquals`?\n\
+         {path}/123456789012/users/alice.json:1:1: cannot read the file: permission denied\n  \
+         hint: let the user that the service runs as read it\n\
+         {path}/210987654321/broken.json:2:1: expected a key in double quotes, but the file ends here\n\
+         error: the policy store `{path}` cannot be loaded: 4 errors, no warnings in 3 files\n",
+        path = store.path().display()
+    );
+    assert_eq!(refused(store.path()), (1, expected));
+}

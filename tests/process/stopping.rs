@@ -1,0 +1,110 @@
+//! Stopping under load, and with peers that do not play along.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use prost::Message;
+use tokio::net::TcpStream;
+
+use crate::operator::{alice_reads, client, metric, quickstart, serve};
+use crate::program::{Program, iamd};
+
+fn start(flags: &[&str]) -> Program {
+    let store = quickstart();
+    let words = serve(store.path(), &["--listen", "127.0.0.1:0"]);
+    let mut command = iamd(&words);
+    command.args(flags);
+    Program::spawn(command, store)
+}
+
+/// Calls until one fails: when that was, and how many were answered after the signal.
+async fn call_until_it_fails(
+    address: String,
+    reconnect: bool,
+    signalled: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+) -> Instant {
+    use iamd::proto::v1::authorization_service_client::AuthorizationServiceClient as Client;
+    let address = format!("http://{address}");
+    let mut client = Client::connect(address.clone()).await.unwrap();
+    loop {
+        if reconnect {
+            let Ok(fresh) = Client::connect(address.clone()).await else { return Instant::now() };
+            client = fresh;
+        }
+        if client.is_authorized(alice_reads()).await.is_err() {
+            return Instant::now();
+        }
+        if signalled.load(Ordering::SeqCst) {
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_fails_during_the_delay() {
+    const DELAY: Duration = Duration::from_millis(700);
+    let mut program = start(&["--drain-delay", "700ms", "--drain-timeout", "1h"]);
+    let signalled = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = [false, false, false, true, true]
+        .into_iter()
+        .map(|reconnect| {
+            let answered = Arc::new(AtomicU64::new(0));
+            let address = program.grpc[0].clone();
+            let ended = call_until_it_fails(address, reconnect, Arc::clone(&signalled), Arc::clone(&answered));
+            (tokio::spawn(ended), answered)
+        })
+        .collect();
+    while metric(&program, "iamd_connections") < 4.0 {
+        tokio::task::yield_now().await;
+    }
+
+    // The service counts from when the signal arrives, which is after this.
+    let sent = Instant::now();
+    program.signal("TERM");
+    signalled.store(true, Ordering::SeqCst);
+    program.logged("stopped: every call has been answered");
+    assert_eq!(program.ended().0, 0);
+    for (caller, answered) in callers {
+        let failed = caller.await.unwrap();
+        assert!(failed >= sent + DELAY, "a call failed {:?} after the signal", failed - sent);
+        assert!(answered.load(Ordering::Relaxed) > 0, "calls were answered after the signal");
+    }
+}
+
+/// A peer that takes no byte of any answer.
+async fn never_reads(address: &str) -> (h2::client::ResponseFuture, tokio::task::JoinHandle<()>) {
+    let socket = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) =
+        h2::client::Builder::new().initial_window_size(0).handshake::<_, &[u8]>(socket).await.unwrap();
+    let connection = tokio::spawn(async { drop(connection.await) });
+    let request = http::Request::post(format!("http://{address}/iamd.v1.AuthorizationService/IsAuthorized"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .unwrap();
+    let (answer, mut body) = sender.send_request(request, false).unwrap();
+    let message = alice_reads().encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let frame: Vec<u8> = [0].into_iter().chain(length).chain(message).collect();
+    body.send_data(frame.leak(), true).unwrap();
+    (answer, connection)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_never_reads_does_not_hold_up_the_end() {
+    let mut program = start(&["--drain-delay", "0s", "--drain-timeout", "500ms"]);
+    let (answer, connection) = never_reads(&program.grpc[0]).await;
+    let answer = answer.await.unwrap();
+    assert!(answer.headers().get("grpc-status").is_none(), "{answer:?}");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(metric(&program, "iamd_requests_in_flight"), 1.0);
+    client(&program).await.is_authorized(alice_reads()).await.unwrap();
+    program.signal("TERM");
+    assert_eq!(program.logged("stopped at --drain-timeout: calls were cut off")["in_flight"], 1);
+    let (code, took) = program.ended();
+    assert_eq!(code, 0);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    connection.await.unwrap();
+}

@@ -1,0 +1,153 @@
+//! The real program: `iamd serve` on free ports, and what it says.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `iamd` with these words, without the environment's settings.
+pub fn iamd(words: &[&str]) -> Command {
+    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_iamd")));
+    command.args(words);
+    command
+}
+
+/// The environment of whoever runs the tests is not the test's.
+pub fn without_settings(mut command: Command) -> Command {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("IAMD_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs `iamd` to its end: exit code and stderr.
+pub fn run(words: &[&str]) -> (i32, String) {
+    let Output { status, stderr, stdout } = iamd(words).output().unwrap();
+    assert_eq!(String::from_utf8(stdout).unwrap(), "", "what is not data belongs on stderr");
+    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A policy store that loads: one user.
+pub fn store() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let users = directory.path().join("123456789012");
+    std::fs::create_dir(&users).unwrap();
+    std::fs::write(users.join("alice.json"), r#"{"UserName": "alice"}"#).unwrap();
+    directory
+}
+
+/// A running service; killed when dropped.
+pub struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    pub grpc: Vec<String>,
+    pub admin: String,
+    _store: tempfile::TempDir,
+}
+
+impl Program {
+    pub fn start(flags: &[&str]) -> Self {
+        Self::start_on(&["--listen", "127.0.0.1:0"], flags)
+    }
+
+    pub fn start_on(listen: &[&str], flags: &[&str]) -> Self {
+        let store = store();
+        let mut command = iamd(&["serve", "--admin-listen", "127.0.0.1:0", "--policies"]);
+        command.arg(store.path()).args(listen).args(flags);
+        Self::spawn(command, store)
+    }
+
+    pub fn spawn(command: Command, store: tempfile::TempDir) -> Self {
+        let mut program = Self::new(command, store);
+        program.wait_until_serving();
+        program
+    }
+
+    /// Started, but perhaps not serving yet.
+    pub fn new(mut command: Command, store: tempfile::TempDir) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                drop(sender.send(line));
+            }
+        });
+        Self { child, lines, grpc: Vec::new(), admin: String::new(), _store: store }
+    }
+
+    pub fn wait_until_serving(&mut self) {
+        let serving = self.logged("serving");
+        let text = |field: &str| serving[field].as_str().unwrap().to_owned();
+        self.grpc = text("grpc").split(',').map(str::to_owned).collect();
+        self.admin = text("admin");
+    }
+
+    /// Waits for this message of the log.
+    pub fn logged(&mut self, message: &str) -> serde_json::Value {
+        let mut seen = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("`{message}` was not logged, only {seen:?}"));
+            let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            if entry["message"] == message {
+                return entry;
+            }
+            seen.push(line);
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end: exit code, and how long it took.
+    pub fn ended(&mut self) -> (i32, Duration) {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status.code().unwrap_or(-1), started.elapsed());
+            }
+            assert!(started.elapsed() < PATIENCE, "the program does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The most memory that it ever had at a time.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        peak.unwrap().trim().parse::<u64>().unwrap() * 1024
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        get(&self.admin, path)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// One HTTP request: status code and body.
+pub fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// `unix:` and a path, as a flag.
+pub fn unix(path: &Path) -> String {
+    format!("unix:{}", path.display())
+}
