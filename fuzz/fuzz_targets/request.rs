@@ -1,0 +1,192 @@
+//! Messages, from their bytes to the answer and back, over a store in which every layer has a say.
+#![no_main]
+
+use std::sync::{Arc, LazyLock};
+
+use iamd::access::{AccessRequest, Detail, InvalidField};
+use iamd::config::RequestLimits;
+use iamd::engine::{Active, CacheStatus, Engine};
+use iamd::proto::v1;
+use iamd::server::convert;
+use iamd::snapshot::{Loaded, Revision};
+use iamd_fuzz::{ask, store};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+use prost::Message;
+
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Refusals travel in a header; servers and clients refuse headers of more than 8 KiB.
+const LONGEST_REFUSAL: usize = 4096;
+
+static ACTIVE: LazyLock<Arc<Active>> = LazyLock::new(|| {
+    let files = store::files(include_str!("../seeds/store/layers"));
+    let (directory, _) = store::load(&files, false).unwrap_or_else(|findings| panic!("{findings:#?}"));
+    let loaded = Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
+    Engine::new(loaded, CACHE_BYTES).load_full()
+});
+
+fuzz_target!(|data: &[u8]| {
+    let limits = RequestLimits::default();
+    if let Ok(message) = v1::IsAuthorizedRequest::decode(data) {
+        answer(&message, &limits);
+    }
+    if let Ok(batch) = v1::BatchIsAuthorizedRequest::decode(data)
+        && convert::check_batch(&batch, &limits).map_err(|refusal| readable(&refusal)).is_ok()
+    {
+        batch.requests.iter().for_each(|message| answer(message, &limits));
+    }
+    if let Ok(message) = v1::StreamIsAuthorizedRequest::decode(data) {
+        match convert::streamed(&message) {
+            Ok(message) => answer(message, &limits),
+            Err(refusal) => readable(&refusal),
+        }
+    }
+});
+
+fn answer(message: &v1::IsAuthorizedRequest, limits: &RequestLimits) {
+    let request = match convert::access_request(message, limits) {
+        Ok(request) => request,
+        Err(refusal) => return readable(&refusal),
+    };
+    match convert::detail(message) {
+        Ok(detail) => authorize(&request, detail),
+        Err(refusal) => readable(&refusal),
+    }
+}
+
+fn authorize(request: &AccessRequest<'_>, detail: Detail) {
+    let uncached = ask::decide(&ACTIVE.snapshot, request);
+    let (first, second) = match (ACTIVE.is_authorized(request, detail), ACTIVE.is_authorized(request, detail)) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(first), Err(second)) => {
+            assert!(uncached.is_none() && first == second);
+            return readable(&first);
+        }
+        (first, second) => panic!("{first:?}, then {second:?}"),
+    };
+    assert_eq!(first.cache == CacheStatus::Bypass, second.cache == CacheStatus::Bypass);
+    if first.cache != CacheStatus::Bypass {
+        assert_eq!(first.outcome, second.outcome);
+        let uncached = uncached.expect("an outcome");
+        assert_eq!((uncached.decision, uncached.decided_by), (first.outcome.decision, first.outcome.decided_by));
+    }
+    let response = convert::response(&first.outcome, ACTIVE.snapshot.version);
+    assert_eq!(v1::IsAuthorizedResponse::decode(response.encode_to_vec().as_slice()).as_ref(), Ok(&response));
+}
+
+fn readable(refusal: &InvalidField) {
+    let text = refusal.to_string();
+    assert!(text.len() <= LONGEST_REFUSAL && !text.chars().any(char::is_control), "{text:?}");
+}
+
+// --- mutation -------------------------------------------------------------------------------------------------------
+
+// Bytes that are changed blindly seldom are a message: three times in four, a field is changed instead.
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let message = v1::IsAuthorizedRequest::decode(&data[..size]);
+    let Ok(mut message) = message.map_err(|_| ()).and_then(|m| if seed % 4 == 0 { Err(()) } else { Ok(m) }) else {
+        return fuzzer_mutate(data, size, max_size);
+    };
+    change(&mut message, seed / 4);
+    let bytes = message.encode_to_vec();
+    if bytes.is_empty() || bytes.len() > max_size {
+        return fuzzer_mutate(data, size, max_size);
+    }
+    data[..bytes.len()].copy_from_slice(&bytes);
+    bytes.len()
+});
+
+const PRINCIPALS: [&str; 12] = [
+    "arn:aws:iam::123456789012:user/team/alice",
+    "arn:aws:iam::123456789012:user/bob",
+    "arn:aws:iam::123456789012:role/app/worker",
+    "arn:aws:sts::123456789012:assumed-role/worker/s1",
+    "arn:aws:iam::123456789012:role/aws-service-role/x.amazonaws.com/linked",
+    "arn:aws:sts::123456789012:federated-user/fay",
+    "arn:aws:iam::123456789012:root",
+    "arn:aws:iam::210987654321:user/carol",
+    "arn:aws:iam::111111111111:user/manager",
+    "s3.amazonaws.com",
+    "accounts.google.com",
+    "anonymous",
+];
+const ACTIONS: [&str; 8] = [
+    "s3:GetObject",
+    "S3:putobject",
+    "kms:Decrypt",
+    "sts:AssumeRole",
+    "sts:AssumeRoleWithWebIdentity",
+    "ec2:TerminateInstances",
+    "sqs:SendMessage",
+    "s3:PutBucketPolicy",
+];
+const RESOURCES: [&str; 8] = [
+    "arn:aws:s3:::shared/alice/a.txt",
+    "arn:aws:s3:::shared",
+    "arn:aws:s3:::shared/secret/k",
+    "arn:aws:kms:eu-west-1:123456789012:key/k1",
+    "arn:aws:iam::123456789012:role/app/worker",
+    "arn:aws:sqs:eu-west-1:210987654321:jobs",
+    "arn:aws:ec2:eu-west-1:123456789012:instance/i-1",
+    "*",
+];
+const KEYS: [(&str, &str); 12] = [
+    ("aws:SourceIp", "203.0.113.7"),
+    ("AWS:SOURCEVPCE", "vpce-0a1"),
+    ("aws:SecureTransport", "false"),
+    ("aws:MultiFactorAuthPresent", "true"),
+    ("aws:CurrentTime", "2026-11-22T06:00:00Z"),
+    ("aws:EpochTime", "1800000000"),
+    ("aws:TagKeys", "team"),
+    ("aws:RequestTag/team", "blue"),
+    ("s3:prefix", "alice/"),
+    ("s3:max-keys", "10"),
+    ("accounts.google.com:aud", "app"),
+    ("aws:ResourceTag/stage", "prod"),
+];
+const SESSION_POLICIES: [&str; 2] = [
+    r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}}"#,
+    r#"{"Statement": [{"Effect": "Deny", "Action": "s3:Put*", "Resource": "*", "Condition": {"Null": {"s3:prefix": "true"}}}]}"#,
+];
+
+fn change(message: &mut v1::IsAuthorizedRequest, seed: u32) {
+    let (field, pick) = (seed % 14, usize::try_from(seed / 14).unwrap_or_default());
+    let one_of = |list: &[&str]| list[pick % list.len()].to_owned();
+    match field {
+        0 => message.principal = one_of(&PRINCIPALS),
+        1 => message.action = one_of(&ACTIONS),
+        2 => message.resource = one_of(&RESOURCES),
+        3 | 4 => {
+            let (key, value) = KEYS[pick % KEYS.len()];
+            message.context.entry(key.to_owned()).or_default().values.push(value.to_owned());
+        }
+        5 => message.session_policies.push(one_of(&SESSION_POLICIES)),
+        6 => drop(message.session_tags.insert("team".to_owned(), one_of(&["blue", "", "*"]))),
+        7 => message.federated_by = one_of(&["", PRINCIPALS[0], PRINCIPALS[1], PRINCIPALS[7]]),
+        8 => message.detail = i32::from(pick % 4 != 0),
+        9 => message.resource_account = one_of(&["", "123456789012", "210987654321"]),
+        10 => {
+            let keys: Vec<String> = message.context.keys().cloned().collect();
+            if let Some(key) = keys.get(pick % keys.len().max(1)) {
+                message.context.remove(key);
+            }
+        }
+        _ => change_a_text(message, pick),
+    }
+}
+
+fn change_a_text(message: &mut v1::IsAuthorizedRequest, pick: usize) {
+    let mut texts = vec![&mut message.principal, &mut message.action, &mut message.resource];
+    texts.extend([&mut message.resource_account, &mut message.federated_by]);
+    texts.extend(message.session_policies.iter_mut());
+    texts.extend(message.session_tags.values_mut());
+    texts.extend(message.context.values_mut().flat_map(|values| &mut values.values));
+    let index = pick % texts.len();
+    let text = &mut *texts[index];
+    let mut bytes = text.clone().into_bytes();
+    let length = bytes.len();
+    let room = length + 32;
+    bytes.resize(room, 0);
+    let length = fuzzer_mutate(&mut bytes, length, room);
+    *text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+}

@@ -1,0 +1,33 @@
+//! Asking: every way to an answer leads to the same one.
+
+use iamd::access::{AccessRequest, Detail, Outcome, RawRequest};
+use iamd::directory::Directory;
+use iamd::evaluate::{self, SessionPolicies};
+use iamd::snapshot::{Revision, Snapshot};
+
+/// A fixed clock: what is compared is asked at the same instant.
+pub fn now() -> jiff::Timestamp {
+    jiff::Timestamp::from_second(1_800_000_000).expect("an instant")
+}
+
+/// A snapshot of a directory.
+pub fn snapshot(directory: Directory) -> Snapshot {
+    Snapshot { version: 1, revision: Revision([0; 32]), loaded_at: now(), bytes: 0, directory, warnings: Vec::new() }
+}
+
+/// The fields of a request that are not given are empty.
+pub fn raw<'a>(principal: &'a str, action: &'a str, resource: &'a str) -> RawRequest<'a> {
+    RawRequest { principal, action, resource, ..RawRequest::default() }
+}
+
+/// Decides twice, and once with an explanation: all agree.
+pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Option<Outcome> {
+    let session = SessionPolicies::compile(request.session_policies).ok()?;
+    let decide = |detail| evaluate::decide(snapshot, request, &session, now(), detail).outcome;
+    let plain = decide(Detail::Decision);
+    let explained = decide(Detail::Statements);
+    assert!(plain.explanation.is_none() && explained.explanation.is_some());
+    assert_eq!((plain.decision, plain.decided_by), (explained.decision, explained.decided_by));
+    assert_eq!(explained, decide(Detail::Statements));
+    Some(plain)
+}

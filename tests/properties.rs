@@ -1,0 +1,14 @@
+//! What holds for every policy store and every request: random ones are changed in ways that must not matter, or that
+//! may only narrow.
+
+#[cfg(test)]
+mod properties {
+    mod aws_managed_policies;
+    mod clock;
+    mod dice;
+    mod files;
+    mod generate;
+    mod json;
+    mod laws;
+    mod scene;
+}

@@ -1,0 +1,45 @@
+//! Answers that looked at the clock are not remembered; answers to requests that bring their own time are.
+
+use iamd::access::{AccessRequest, Decision, Detail, RawRequest};
+use iamd::directory::{Loader, StoreOptions};
+use iamd::engine::{CacheStatus, Engine};
+
+use super::scene::loaded;
+
+const USER: &str = r#"{
+  "UserName": "alice",
+  "Arn": "arn:aws:iam::123456789012:user/alice",
+  "UserPolicyList": [{"PolicyName": "p", "PolicyDocument": {"Version": "2012-10-17", "Statement": {
+    "Effect": "Allow", "Action": "s3:GetObject", "Resource": "*",
+    "Condition": {"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}}}}]
+}"#;
+
+#[test]
+fn the_clock_is_not_remembered_but_a_given_time_is() {
+    let mut loader = Loader::new(&StoreOptions::default());
+    loader.file("alice.json", USER);
+    let engine = Engine::new(loaded(loader.finish().expect("a store").0), 1 << 20);
+    let active = engine.load_full();
+    let ask = |time: Option<&str>, action: &str| {
+        let values: Vec<String> = time.into_iter().map(str::to_owned).collect();
+        let context = if values.is_empty() { Vec::new() } else { vec![("aws:CurrentTime", values.as_slice())] };
+        let (principal, resource) = ("arn:aws:iam::123456789012:user/alice", "arn:aws:s3:::b/o");
+        let raw = RawRequest { principal, action, resource, context, ..RawRequest::default() };
+        let answer = active.is_authorized(&AccessRequest::new(&raw).expect("a request"), Detail::Decision);
+        let answer = answer.expect("an answer");
+        (answer.outcome.decision, answer.cache)
+    };
+    let read = |time| ask(time, "s3:GetObject");
+    assert_eq!(read(None), (Decision::Allow, CacheStatus::Bypass));
+    assert_eq!(read(None), (Decision::Allow, CacheStatus::Bypass));
+    let given = Some("2026-11-22T06:00:00Z");
+    assert_eq!(read(given), (Decision::Allow, CacheStatus::Miss));
+    assert_eq!(read(given), (Decision::Allow, CacheStatus::Hit));
+    let early = Some("2019-12-31T23:59:59Z");
+    assert_eq!(read(early), (Decision::ImplicitDeny, CacheStatus::Miss));
+    assert_eq!(read(early), (Decision::ImplicitDeny, CacheStatus::Hit));
+    assert_eq!(read(None), (Decision::Allow, CacheStatus::Bypass));
+    // The statement is about another action: nobody asks for the time.
+    assert_eq!(ask(None, "s3:PutObject"), (Decision::ImplicitDeny, CacheStatus::Miss));
+    assert_eq!(ask(None, "s3:PutObject"), (Decision::ImplicitDeny, CacheStatus::Hit));
+}
