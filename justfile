@@ -1,0 +1,43 @@
+# `just --list` shows what there is. `.ci/run` decides whether a change lands; `ci` is its quick part, with licences.
+
+ci: fmt-check clippy test doc deny
+
+fmt-check:
+    cargo fmt --check
+
+clippy:
+    cargo clippy --all-targets -- -D warnings
+
+test:
+    cargo test
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+# Licences, advisories and sources of dependencies (`cargo install cargo-deny --locked`).
+deny:
+    cargo deny check
+
+# Rewrites the pages that are generated.
+docs:
+    UPDATE_DOCS=1 cargo test --test docs
+
+bench *args:
+    cargo bench {{args}}
+
+# Throughput beside a null service (Linux, needs Debian's nghttp2-client).
+load:
+    cargo build --release
+    cargo build --release --manifest-path loadtest/null/Cargo.toml
+    loadtest/h2load.sh
+
+# So long per target, each from its corpus and its seeds (`cargo install cargo-fuzz`, and a nightly toolchain).
+fuzz seconds="600":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for target in policy pattern store request; do
+        words=(); [ ! -f "fuzz/$target.dict" ] || words=("-dict=fuzz/$target.dict")
+        mkdir -p "fuzz/corpus/$target"
+        cargo +nightly fuzz run -O "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+            "${words[@]}" -max_total_time={{seconds}} -timeout=10 -rss_limit_mb=2048
+    done
