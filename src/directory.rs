@@ -7,7 +7,6 @@ mod identity;
 mod keys;
 mod loader;
 mod managed;
-mod near_misses;
 mod organization;
 mod registry;
 mod resolve;

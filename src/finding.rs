@@ -82,12 +82,12 @@ const WORDS_TO_COMPARE: usize = 500_000;
 pub struct Findings {
     list: Vec<Finding>,
     errors: usize,
-    words_to_compare: usize,
+    near_misses: NearMisses,
 }
 
 impl Default for Findings {
     fn default() -> Self {
-        Self { list: Vec::new(), errors: 0, words_to_compare: WORDS_TO_COMPARE }
+        Self { list: Vec::new(), errors: 0, near_misses: NearMisses::within(WORDS_TO_COMPARE) }
     }
 }
 
@@ -99,7 +99,7 @@ impl Findings {
 
     /// No findings yet, and no search for what was meant: for what is read at a request, which must not be made slow.
     pub fn without_near_misses() -> Self {
-        Self { words_to_compare: 0, ..Self::default() }
+        Self { near_misses: NearMisses::default(), ..Self::default() }
     }
 
     /// Adds an error at a place; `hint` is attached with [`Findings::hint`].
@@ -140,9 +140,7 @@ impl Findings {
 
     /// Attaches `did you mean ...?` to the finding added last, if a near miss is likely.
     pub fn hint_near_miss<'a>(&mut self, written: &str, known: impl IntoIterator<Item = &'a str>) -> &mut Self {
-        let left = &mut self.words_to_compare;
-        let affordable = known.into_iter().take(*left).inspect(|_| *left = left.saturating_sub(1));
-        match near_miss(written, affordable) {
+        match self.near_misses.find(written, known) {
             Some(meant) => self.hint(format!("did you mean `{meant}`?")),
             None => self,
         }
@@ -211,6 +209,26 @@ fn one_line(text: String) -> String {
         }
     }
     line
+}
+
+/// Near misses among many words, looked for as long as that is cheap. By default, never.
+#[derive(Debug, Default)]
+pub struct NearMisses {
+    comparisons_left: usize,
+}
+
+impl NearMisses {
+    /// As many comparisons as this, over all searches.
+    pub const fn within(comparisons: usize) -> Self {
+        Self { comparisons_left: comparisons }
+    }
+
+    /// The known word nearest to what was written, as [`near_miss`] finds it among the words that can be afforded.
+    pub fn find<'a>(&mut self, written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+        let left = &mut self.comparisons_left;
+        let affordable = known.into_iter().take(*left).inspect(|_| *left = left.saturating_sub(1));
+        near_miss(written, affordable)
+    }
 }
 
 /// The known word nearest to what was written, if it is near enough to have been meant:

@@ -4,12 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::identity::{Identity, Place};
-use super::near_misses::NearMisses;
 use super::registry::{Identified, Registry};
 use super::{EntityTags, Organization, Resource, StoreOptions, VpcEndpoint};
-use crate::finding::{Findings, Position};
+use crate::finding::{Findings, NearMisses, Position};
 use crate::json::{Node, Value};
 use crate::policy::{self, CompiledPolicy, PolicyKind, PolicyName};
+
+/// How many comparisons the hints for all references of one store may cost: about 30 times all of AWS's policies, some
+/// milliseconds each. A store with thousands of slips is told of all of them, with hints for the first.
+const REFERENCES_TO_COMPARE: usize = 50_000;
 
 /// Everything that was read so far.
 #[derive(Debug, Default)]
@@ -119,7 +122,7 @@ impl Identified for ManagedPolicy {
 
 impl Draft {
     pub(super) fn new(options: &StoreOptions) -> Self {
-        Self { options: options.clone(), ..Self::default() }
+        Self { options: options.clone(), near_misses: NearMisses::within(REFERENCES_TO_COMPARE), ..Self::default() }
     }
 
     /// Notes that it is not known what is defined here.

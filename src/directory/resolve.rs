@@ -9,12 +9,11 @@ use attached::ManagedPolicies;
 
 use super::draft::{Draft, Grants, Group, Principal, Reference, Role, User};
 use super::identity::{Identity, Place};
-use super::near_misses::NearMisses;
 use super::registry::{Identified, Registry, report_taken};
 use super::{Directory, Entity, Resource};
 use crate::access::shown;
 use crate::arn::{AccountId, Arn};
-use crate::finding::Findings;
+use crate::finding::{Findings, NearMisses};
 use crate::policy::CompiledPolicy;
 
 /// The directory and all findings; with an error among them the directory is not whole.

@@ -9,9 +9,8 @@ use crate::arn::Arn;
 use crate::catalogue;
 use crate::directory::draft::{ManagedPolicy, Reference};
 use crate::directory::identity::Identity;
-use crate::directory::near_misses::NearMisses;
 use crate::directory::registry::Registry;
-use crate::finding::Findings;
+use crate::finding::{Findings, NearMisses};
 use crate::json;
 use crate::policy::{self, CompiledPolicy, PolicyKind, PolicyName};
 
