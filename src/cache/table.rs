@@ -92,9 +92,11 @@ impl Table {
     /// does not exist yet.
     fn index(&self, place: Place) -> usize {
         let set_count = self.set_count();
-        let numbers = set_count.next_power_of_two();
-        let index = place.hash as usize % numbers;
-        if index < set_count { index } else { index - numbers / 2 }
+        // All ones, up to the highest bit of the last number; 0 for a single set.
+        let mask = usize::MAX.checked_shr((set_count - 1).leading_zeros()).unwrap_or(0);
+        // Without a branch: while the table grows, which of the two it is cannot be predicted.
+        let beyond = u32::from(place.hash as usize & mask >= set_count);
+        place.hash as usize & (mask >> beyond)
     }
 
     fn set_at_or_allocate(&self, index: usize) -> Option<&Set> {
@@ -152,9 +154,8 @@ pub(super) struct Set {
 impl Set {
     /// The entry of a key, as `answer` makes something of it. Takes no lock and does not wait.
     pub(super) fn find<T>(&self, tag: u8, answer: impl Fn(&Entry) -> Option<T>) -> Option<T> {
-        let tags = self.tags.load(Ordering::Acquire).to_le_bytes();
-        let with_tag = tags.iter().zip(&self.slots).filter(|(there, _)| **there == tag);
-        with_tag.map(|(_, slot)| slot.load()).find_map(|entry| entry.as_ref().and_then(&answer))
+        let slots = Matches::of(tag, self.tags.load(Ordering::Acquire)).filter_map(|index| self.slots.get(index));
+        slots.map(Slot::load).find_map(|entry| entry.as_ref().and_then(&answer))
     }
 
     /// Puts an entry where its key stands already; else into an empty slot; else where the first entry stands that was
@@ -234,6 +235,30 @@ impl Set {
         }
         self.tags.store(u64::from_le_bytes(tags), Ordering::Release);
         old
+    }
+}
+
+/// The slots of a set whose tag is a given one, as the highest bits of eight bytes. All are compared at once: which slot it
+/// is cannot be predicted, that it is one of them can.
+struct Matches(u64);
+
+impl Matches {
+    /// May name a slot in vain: one above a slot that it names rightly, or one that there is not.
+    fn of(tag: u8, tags: u64) -> Self {
+        const LOWEST_BITS: u64 = u64::from_le_bytes([1; 8]);
+        // A byte is zero where the tag is the same. To take 1 from a byte sets its highest bit if it was zero.
+        let difference = tags ^ u64::from_le_bytes([tag; 8]);
+        Self(difference.wrapping_sub(LOWEST_BITS) & !difference & (LOWEST_BITS << 7))
+    }
+}
+
+impl Iterator for Matches {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let index = self.0.trailing_zeros() / u8::BITS;
+        self.0 &= self.0.checked_sub(1)?;
+        Some(index as usize)
     }
 }
 
