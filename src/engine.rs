@@ -13,8 +13,13 @@ use crate::evaluate::{self, Evaluation, SessionPolicies};
 use crate::snapshot::{Loaded, Snapshot};
 
 mod retire;
+mod sessions;
 
 use retire::Retirement;
+use sessions::CompiledSessions;
+
+/// Compiled session policies may take this part of what decisions may.
+const SESSIONS_DIVISOR: usize = 4;
 
 /// A key buffer that grew beyond this is given back: one huge request must not cost every thread its size for ever.
 /// Ordinary keys have a few hundred bytes, so that they never get here.
@@ -32,6 +37,8 @@ pub struct Active {
     pub snapshot: Snapshot,
     /// Its decisions.
     pub cache: DecisionCache,
+    /// Shared with the snapshots before and after.
+    sessions: Arc<CompiledSessions>,
     /// Counts it among the living.
     _live: Live,
 }
@@ -110,12 +117,19 @@ impl Active {
 
     /// Decides past the cache; also whether the clock was looked at.
     fn decide(&self, request: &AccessRequest<'_>, detail: Detail) -> Result<(Answer, bool), InvalidField> {
-        let session = SessionPolicies::compile(request.session_policies)?;
+        if request.session_policies.is_empty() {
+            return Ok(self.decide_within(request, &SessionPolicies::default(), detail));
+        }
+        let session = self.sessions.get(request.session_policies)?;
+        Ok(self.decide_within(request, &session, detail))
+    }
+
+    fn decide_within(&self, request: &AccessRequest<'_>, session: &SessionPolicies, detail: Detail) -> (Answer, bool) {
         let started = Instant::now();
         let Evaluation { outcome, read_clock } =
-            evaluate::decide(&self.snapshot, request, &session, jiff::Timestamp::now(), detail);
+            evaluate::decide(&self.snapshot, request, session, jiff::Timestamp::now(), detail);
         let evaluation = Some(started.elapsed());
-        Ok((Answer { outcome, cache: CacheStatus::Bypass, evaluation }, read_clock))
+        (Answer { outcome, cache: CacheStatus::Bypass, evaluation }, read_clock)
     }
 }
 
@@ -124,6 +138,7 @@ impl Active {
 pub struct Engine {
     active: ArcSwap<Active>,
     cache_bytes: usize,
+    sessions: Arc<CompiledSessions>,
     /// What the caches of old snapshots have evicted while they were active. Written by `install`, read for metrics.
     evicted_before: AtomicU64,
     /// Written when a snapshot is made and when it is freed, read for metrics.
@@ -133,12 +148,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine with its first snapshot, version 1, and a cache of this many bytes (0: none) per snapshot.
+    /// An engine with its first snapshot, version 1, and a cache of this many bytes (0: none) per snapshot. Compiled session
+    /// policies are remembered besides, over all snapshots, in a quarter of that.
     pub fn new(loaded: Loaded, cache_bytes: usize) -> Self {
         let live = Arc::new(AtomicUsize::new(0));
-        let active = ArcSwap::from_pointee(activate(loaded, 1, cache_bytes, &live));
+        let sessions = Arc::new(CompiledSessions::new(cache_bytes / SESSIONS_DIVISOR));
+        let active = ArcSwap::from_pointee(activate(loaded, 1, cache_bytes, &sessions, &live));
         let evicted_before = AtomicU64::new(0);
-        Self { active, cache_bytes, evicted_before, live, retirement: Mutex::new(Retirement::new()) }
+        Self { active, cache_bytes, sessions, evicted_before, live, retirement: Mutex::new(Retirement::new()) }
     }
 
     /// The active snapshot, cheaply: for one request, dropped before anything is awaited.
@@ -156,7 +173,7 @@ impl Engine {
     pub fn install(&self, loaded: Loaded) -> Arc<Active> {
         let mut retirement = self.retirement.lock().unwrap_or_else(PoisonError::into_inner);
         let version = self.active.load().snapshot.version.saturating_add(1);
-        let next = Arc::new(activate(loaded, version, self.cache_bytes, &self.live));
+        let next = Arc::new(activate(loaded, version, self.cache_bytes, &self.sessions, &self.live));
         let old = self.active.swap(Arc::clone(&next));
         self.evicted_before.fetch_add(old.cache.evictions(), Ordering::Relaxed);
         retirement.retire(old);
@@ -174,9 +191,15 @@ impl Engine {
     }
 }
 
-fn activate(loaded: Loaded, version: u64, cache_bytes: usize, live: &Arc<AtomicUsize>) -> Active {
+fn activate(
+    loaded: Loaded,
+    version: u64,
+    cache_bytes: usize,
+    sessions: &Arc<CompiledSessions>,
+    live: &Arc<AtomicUsize>,
+) -> Active {
     let cache = DecisionCache::new(cache_bytes);
-    Active { snapshot: loaded.into_snapshot(version), cache, _live: Live::new(live) }
+    Active { snapshot: loaded.into_snapshot(version), cache, sessions: Arc::clone(sessions), _live: Live::new(live) }
 }
 
 /// One living snapshot.

@@ -107,6 +107,16 @@ pub struct ServeArgs {
     #[arg(long, env = "IAMD_MAX_SESSION_POLICIES", value_name = "N", default_value = "10", help_heading = "Limits")]
     pub max_session_policies: String,
 
+    /// Size of the session policies of one request, together
+    #[arg(
+        long,
+        env = "IAMD_MAX_SESSION_POLICY_BYTES",
+        value_name = "SIZE",
+        default_value = "256KiB",
+        help_heading = "Limits"
+    )]
+    pub max_session_policy_bytes: String,
+
     /// Threads that serve [default: one per core]
     #[arg(long, env = "IAMD_WORKER_THREADS", value_name = "N")]
     pub worker_threads: Option<String>,

@@ -26,7 +26,13 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(config.drain.delay, Duration::from_secs(5));
     assert_eq!(config.drain.timeout, Duration::from_secs(30));
     assert_eq!(config.limits.request_bytes, 1 << 20);
-    let request = RequestLimits { batch: 1_000, context_keys: 256, context_values: 1_024, session_policies: 10 };
+    let request = RequestLimits {
+        batch: 1_000,
+        context_keys: 256,
+        context_values: 1_024,
+        session_policies: 10,
+        session_policy_bytes: 262_144,
+    };
     assert_eq!(config.limits.request, request);
     assert_eq!(config.worker_threads, None);
 }

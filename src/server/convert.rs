@@ -44,6 +44,11 @@ fn check_limits(message: &v1::IsAuthorizedRequest, limits: &RequestLimits) -> Re
         let (limit, flag) = (limits.session_policies, "--max-session-policies");
         return Err(too_many("session_policies", policies, "session policies", limit, flag));
     }
+    let bytes = message.session_policies.iter().map(String::len).sum();
+    if bytes > limits.session_policy_bytes {
+        let (limit, flag) = (limits.session_policy_bytes, "--max-session-policy-bytes");
+        return Err(too_many("session_policies", bytes, "bytes", limit, flag));
+    }
     Ok(())
 }
 

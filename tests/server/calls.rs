@@ -69,6 +69,10 @@ fn wrong_requests() -> Vec<(v1::IsAuthorizedRequest, &'static str)> {
             "session_policies: 3 session policies are more than the limit of 2 (--max-session-policies)",
         ),
         (
+            role_session(|r| r.session_policies = vec![" ".repeat(40), " ".repeat(25)]),
+            "session_policies: 65 bytes are more than the limit of 64 (--max-session-policy-bytes)",
+        ),
+        (
             role_session(|r| r.session_policies = vec!["{}".to_owned()]),
             "session_policies: [0]:1:1: a policy document needs `Statement`",
         ),
@@ -84,7 +88,16 @@ fn wrong_requests() -> Vec<(v1::IsAuthorizedRequest, &'static str)> {
     ]
 }
 
-const TIGHT: [&str; 6] = ["--max-context-keys", "3", "--max-context-values", "4", "--max-session-policies", "2"];
+const TIGHT: [&str; 8] = [
+    "--max-context-keys",
+    "3",
+    "--max-context-values",
+    "4",
+    "--max-session-policies",
+    "2",
+    "--max-session-policy-bytes",
+    "64",
+];
 
 #[tokio::test]
 async fn a_wrong_request_is_named_alike_by_all_three_methods() {
