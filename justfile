@@ -35,7 +35,7 @@ load:
 fuzz seconds="600":
     #!/usr/bin/env bash
     set -euo pipefail
-    for target in policy pattern store request; do
+    for target in policy pattern store request session; do
         words=(); [ ! -f "fuzz/$target.dict" ] || words=("-dict=fuzz/$target.dict")
         mkdir -p "fuzz/corpus/$target"
         cargo +nightly fuzz run -O "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \

@@ -1,29 +1,17 @@
 //! Messages, from their bytes to the answer and back, over a store in which every layer has a say.
 #![no_main]
 
-use std::sync::{Arc, LazyLock};
-
 use iamd::access::{AccessRequest, Detail, InvalidField};
 use iamd::config::RequestLimits;
-use iamd::engine::{Active, CacheStatus, Engine};
+use iamd::engine::CacheStatus;
 use iamd::proto::v1;
 use iamd::server::convert;
-use iamd::snapshot::{Loaded, Revision};
-use iamd_fuzz::{ask, store};
+use iamd_fuzz::ask::{self, ACTIVE};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use prost::Message;
 
-const CACHE_BYTES: usize = 64 << 20;
-
 /// Refusals travel in a header; servers and clients refuse headers of more than 8 KiB.
 const LONGEST_REFUSAL: usize = 4096;
-
-static ACTIVE: LazyLock<Arc<Active>> = LazyLock::new(|| {
-    let files = store::files(include_str!("../seeds/store/layers"));
-    let (directory, _) = store::load(&files, false).unwrap_or_else(|findings| panic!("{findings:#?}"));
-    let loaded = Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
-    Engine::new(loaded, CACHE_BYTES).load_full()
-});
 
 fuzz_target!(|data: &[u8]| {
     let limits = RequestLimits::default();

@@ -1,9 +1,24 @@
 //! Asking: every way to an answer leads to the same one.
 
+use std::sync::{Arc, LazyLock};
+
 use iamd::access::{AccessRequest, Detail, Outcome, RawRequest};
 use iamd::directory::Directory;
+use iamd::engine::{Active, Engine};
 use iamd::evaluate::{self, SessionPolicies};
-use iamd::snapshot::{Revision, Snapshot};
+use iamd::snapshot::{Loaded, Revision, Snapshot};
+
+use crate::store;
+
+const CACHE_BYTES: usize = 64 << 20;
+
+/// A store in which every layer has a say, as it serves.
+pub static ACTIVE: LazyLock<Arc<Active>> = LazyLock::new(|| {
+    let files = store::files(include_str!("../seeds/store/layers"));
+    let (directory, _) = store::load(&files, false).unwrap_or_else(|findings| panic!("{findings:#?}"));
+    let loaded = Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
+    Engine::new(loaded, CACHE_BYTES).load_full()
+});
 
 /// A fixed clock: what is compared is asked at the same instant.
 pub fn now() -> jiff::Timestamp {

@@ -10,8 +10,8 @@ use super::scene::{
 };
 
 const ALICE: &str = "arn:aws:iam::123456789012:user/alice";
-const WORKER: &str = "arn:aws:iam::123456789012:role/worker";
-const SESSION: &str = "arn:aws:sts::123456789012:assumed-role/worker/s1";
+pub(super) const WORKER: &str = "arn:aws:iam::123456789012:role/worker";
+pub(super) const SESSION: &str = "arn:aws:sts::123456789012:assumed-role/worker/s1";
 const FEDERATED: &str = "arn:aws:sts::123456789012:federated-user/fay";
 const PROVIDER: &str = "accounts.google.com";
 

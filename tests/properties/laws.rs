@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use super::dice::Dice;
-use super::generate::{everything, scene};
+use super::generate::{SESSION, WORKER, everything, scene};
 use super::json::Style;
 use super::scene::{Level, Organization, Policy, Question, Scene, Seen, loaded};
 
@@ -86,7 +86,65 @@ fn a_deny_never_widens() {
         }
         Ok(())
     });
-    assert!(counts.into_inner() > 20, "the denies that are added hardly ever matter");
+    let count = counts.into_inner();
+    assert!(count > 10, "the denies that are added matter in {count} answers only");
+}
+
+#[test]
+fn an_identity_allow_never_narrows() {
+    let counts = RefCell::new(0);
+    hold(|scene, answers, seed| {
+        let mut dice = Dice::new(seed);
+        let mut changed = scene.clone();
+        let policies = changed.policies_mut();
+        let from = &policies[dice.below(policies.len())].statements;
+        let mut allow = from[dice.below(from.len())].clone();
+        (allow.deny, allow.sid) = (false, "Added".to_owned());
+        // Else it would hardly ever apply where nothing else does.
+        allow.conditions.clear();
+        allow.resources = everything().resources;
+        for entity in changed.users.iter_mut().chain(&mut changed.roles) {
+            entity.inline.push(Policy { name: "added".to_owned(), statements: vec![allow.clone()] });
+        }
+        for (before, after) in answers.iter().zip(changed.answers(&mut Style::default())) {
+            let wider = match before.decision {
+                Decision::Allow => after.decision == Decision::Allow,
+                Decision::ImplicitDeny => after.decision != Decision::ExplicitDeny,
+                Decision::ExplicitDeny => after.decision == Decision::ExplicitDeny,
+            };
+            prop_assert!(wider, "{:?} became {:?} in {:#?}", before, after, changed);
+            *counts.borrow_mut() += usize::from(before.decision != after.decision);
+        }
+        Ok(())
+    });
+    let count = counts.into_inner();
+    assert!(count > 10, "the allows that are added matter in {count} answers only");
+}
+
+#[test]
+fn session_policies_never_widen_what_a_role_may() {
+    let counts = RefCell::new(0);
+    hold(|scene, _, seed| {
+        let mut dice = Dice::new(seed);
+        let mut without = scene.clone();
+        for question in &mut without.questions {
+            question.principal = if dice.below(2) == 0 { WORKER } else { SESSION };
+            question.session.clear();
+        }
+        let mut with = without.clone();
+        for question in &mut with.questions {
+            question.session = vec![scene.managed[0][dice.below(scene.managed[0].len())].clone()];
+        }
+        let answers = [&with, &without].map(|scene| scene.answers(&mut Style::default()));
+        for (with, without) in answers[0].iter().zip(&answers[1]) {
+            let narrower = with.decision != Decision::Allow || without.decision == Decision::Allow;
+            prop_assert!(narrower, "{:?} was {:?} in {:#?}", with, without, scene);
+            *counts.borrow_mut() += usize::from(with.decision != without.decision);
+        }
+        Ok(())
+    });
+    let count = counts.into_inner();
+    assert!(count > 10, "session policies matter in {count} answers only");
 }
 
 // --- what must not matter -------------------------------------------------------------------------------------------
