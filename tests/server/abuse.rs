@@ -71,6 +71,13 @@ async fn is_idle(program: &Program) {
     eventually("no call is in flight", || program.get("/metrics").1.contains("iamd_requests_in_flight 0\n")).await;
 }
 
+#[tokio::test]
+async fn a_connection_is_told_how_many_calls_it_may_have_at_a_time() {
+    let program = Program::start(&["--max-streams-per-connection", "3"]);
+    let sender = raw(&program, 1 << 20).await;
+    eventually("the settings have come", || sender.current_max_send_streams() == 3).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_are_none() {
     let program = Program::start(&[]);
