@@ -21,12 +21,12 @@ pub fn wildcard(pattern: &str, text: &str) -> bool {
 }
 
 /// Whether the entry of a Resource element matches an ARN (evaluation.md, rule 23), variables being off; None if it is
-/// no pattern of an ARN.
+/// no pattern of an ARN, or no ARN begins like it.
 pub fn resource(pattern: &str, arn: &str) -> Option<bool> {
     let patterns: Vec<&str> = pattern.splitn(6, ':').collect();
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let covers_rest = patterns.len() < 6 && pattern.ends_with('*');
-    let begins = patterns.len() == 1 || patterns[0] == "arn" || patterns[0].contains(['*', '?']);
-    let is_pattern = (patterns.len() == 6 || covers_rest) && begins && pattern.chars().count() <= 2048;
+    let may_begin = wildcard(patterns[0], "arn");
+    let is_pattern = (patterns.len() == 6 || covers_rest) && may_begin && pattern.chars().count() <= 2048;
     is_pattern.then(|| patterns.iter().zip(parts).all(|(pattern, part)| wildcard(pattern, part)))
 }
