@@ -5,10 +5,12 @@ mod compile;
 mod condition;
 mod document;
 mod key;
+mod listener;
 mod pattern;
 mod principal;
 mod quota;
 mod resource;
+mod spelled;
 mod validate;
 mod variable;
 
@@ -18,7 +20,9 @@ pub use compile::{Circumstances, CompiledPolicy, CompiledStatement};
 pub use condition::{Facts, Values, parse_date};
 pub use document::Effect;
 pub use key::{Cardinality, ConditionKey, KeySource};
+pub use listener::{ElementName, Found, Listener, Nobody};
 pub use principal::{GrantClass, PrincipalFacts};
+pub use spelled::{Spelled, SpelledCondition};
 pub use variable::Resolve;
 
 use crate::finding::{Findings, Position};

@@ -7,7 +7,8 @@ use iamd::access::{AccessRequest, Principal};
 use iamd::arn::Arn;
 use iamd::finding::Findings;
 use iamd::policy::{
-    self, Circumstances, CompiledPolicy, ConditionKey, Facts, PolicyKind, PolicyName, PrincipalFacts, Resolve, Values,
+    self, Circumstances, CompiledPolicy, ConditionKey, Facts, Listener, Nobody, PolicyKind, PolicyName, PrincipalFacts,
+    Resolve, Values,
 };
 use iamd::wildcard::{Token, Wildcard};
 use iamd_fuzz::{ask, pattern};
@@ -87,32 +88,46 @@ fn applies(policy: &CompiledPolicy, arn: &str, value: &str) -> bool {
     let request = AccessRequest::new(&ask::raw("anonymous", "s3:GetObject", arn)).expect("a request");
     let principal =
         PrincipalFacts { principal: &Principal::Anonymous, unique_id: None, federated_by: None, has_boundary: false };
-    let facts = Constant(value);
-    let [plain, exhaustive] = [false, true].map(|exhaustive| {
-        let circumstances = Circumstances {
-            principal,
-            action: &request.action,
-            resource: &request.resource,
-            facts: &facts,
-            exhaustive,
-        };
-        policy.statements.iter().any(|statement| statement.applies(&circumstances).is_some())
-    });
+    let (action, resource) = (&request.action, &request.resource);
+    let facts = &Constant { value, listener: Nobody };
+    let plain = any_applies(policy, &Circumstances { principal, action, resource, facts });
+    let facts = &Constant { value, listener: Everything };
+    let exhaustive = any_applies(policy, &Circumstances { principal, action, resource, facts });
     assert_eq!(plain, exhaustive);
     plain
 }
 
-/// Every key has one value.
-struct Constant<'a>(&'a str);
+fn any_applies<F: Facts>(policy: &CompiledPolicy, circumstances: &Circumstances<'_, F>) -> bool {
+    policy.statements.iter().any(|statement| statement.applies(circumstances).is_some())
+}
 
-impl Resolve for Constant<'_> {
+/// Wants to hear everything.
+struct Everything;
+
+impl Listener for Everything {
+    const EXHAUSTIVE: bool = true;
+}
+
+/// Every key has one value.
+struct Constant<'a, L> {
+    value: &'a str,
+    listener: L,
+}
+
+impl<L: Listener> Resolve for Constant<'_, L> {
+    type Listener = L;
+
+    fn listener(&self) -> &L {
+        &self.listener
+    }
+
     fn resolve(&self, _: &ConditionKey) -> Option<String> {
-        (!self.0.is_empty()).then(|| self.0.to_owned())
+        (!self.value.is_empty()).then(|| self.value.to_owned())
     }
 }
 
-impl Facts for Constant<'_> {
+impl<L: Listener> Facts for Constant<'_, L> {
     fn values(&self, _: &ConditionKey) -> Values<'_> {
-        Values::One(self.0.into())
+        Values::One(self.value.into())
     }
 }

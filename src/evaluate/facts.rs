@@ -2,9 +2,9 @@
 //! (evaluation.md, section 7).
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 
+use super::audience::Audience;
 use super::subject::{Object, Subject, membership};
 use crate::access::{AccessRequest, Principal};
 use crate::arn::AccountId;
@@ -13,28 +13,26 @@ use crate::policy::{Cardinality, ConditionKey, Facts, KeySource, Resolve, Values
 
 /// Everything that conditions and variables of one request can ask for.
 #[derive(Debug)]
-pub(super) struct RequestFacts<'a> {
+pub(super) struct RequestFacts<'a, A> {
     request: &'a AccessRequest<'a>,
     directory: &'a Directory,
     subject: &'a Subject<'a>,
     object: &'a Object<'a>,
     now: jiff::Timestamp,
     read_clock: Cell<bool>,
-    /// Keys that were asked for in vain, by folded key; None where nobody wants to know.
-    missing: Option<RefCell<BTreeMap<Box<str>, Box<str>>>>,
+    audience: &'a A,
 }
 
-impl<'a> RequestFacts<'a> {
+impl<'a, A: Audience> RequestFacts<'a, A> {
     pub(super) fn new(
         request: &'a AccessRequest<'a>,
         directory: &'a Directory,
         subject: &'a Subject<'a>,
         object: &'a Object<'a>,
         now: jiff::Timestamp,
-        note_missing: bool,
+        audience: &'a A,
     ) -> Self {
-        let missing = note_missing.then(RefCell::default);
-        Self { request, directory, subject, object, now, read_clock: Cell::new(false), missing }
+        Self { request, directory, subject, object, now, read_clock: Cell::new(false), audience }
     }
 
     /// Whether the service's clock was asked.
@@ -42,10 +40,9 @@ impl<'a> RequestFacts<'a> {
         self.read_clock.get()
     }
 
-    /// The keys that were asked for in vain, as the policies spell them.
-    pub(super) fn into_missing_keys(self) -> Vec<String> {
-        let missing = self.missing.map(RefCell::into_inner).unwrap_or_default();
-        missing.into_values().map(String::from).collect()
+    /// Who listens to what is decided by them.
+    pub(super) fn audience(&self) -> &'a A {
+        self.audience
     }
 
     fn find(&self, key: &ConditionKey) -> Values<'_> {
@@ -177,22 +174,23 @@ impl<'a> RequestFacts<'a> {
     }
 }
 
-impl Facts for RequestFacts<'_> {
+impl<A: Audience> Facts for RequestFacts<'_, A> {
     fn values(&self, key: &ConditionKey) -> Values<'_> {
         let values = self.find(key);
-        if let (Values::Absent, Some(missing)) = (&values, &self.missing) {
-            let mut missing = missing.borrow_mut();
-            let spelled = missing.entry(key.folded.clone()).or_insert_with(|| key.spelled.clone());
-            // Of several spellings the first in order, whichever policy was read first.
-            if key.spelled < *spelled {
-                spelled.clone_from(&key.spelled);
-            }
+        if let Values::Absent = &values {
+            self.audience.missing(key);
         }
         values
     }
 }
 
-impl Resolve for RequestFacts<'_> {
+impl<A: Audience> Resolve for RequestFacts<'_, A> {
+    type Listener = A;
+
+    fn listener(&self) -> &A {
+        self.audience
+    }
+
     fn resolve(&self, key: &ConditionKey) -> Option<String> {
         let value = match self.values(key) {
             Values::Absent => return None,

@@ -1,6 +1,7 @@
 //! The Action element: `service:Name`, case-insensitive, with wildcards in the name (evaluation.md, rules 21 and 22).
 
 use super::document::{Element, Reader, Text};
+use super::listener::{ElementName, Found, Listener};
 use crate::access::Action;
 use crate::wildcard::Wildcard;
 
@@ -22,8 +23,16 @@ enum ActionPattern {
 
 impl ActionMatcher {
     /// Whether the statement is about this action.
-    pub(super) fn matches(&self, action: &Action<'_>) -> bool {
-        self.patterns.iter().any(|pattern| pattern.matches(action)) != self.negated
+    pub(super) fn matches(&self, action: &Action<'_>, listener: &impl Listener) -> bool {
+        let matches = |(index, pattern): (usize, &ActionPattern)| {
+            let matched = pattern.matches(action);
+            listener.entry(index, Found::of(matched));
+            matched
+        };
+        let about_it = self.patterns.iter().enumerate().any(matches) != self.negated;
+        let element = if self.negated { ElementName::NotAction } else { ElementName::Action };
+        listener.element(element, about_it);
+        about_it
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::action::{self, ActionMatcher};
 use super::condition::{self, CompiledCondition, Facts};
 use super::document::{Effect, PolicyDocument, Reader, Statement};
+use super::listener::Listener;
 use super::principal::{self, GrantClass, PrincipalFacts, PrincipalMatcher};
 use super::resource::{self, ResourceMatcher};
+use super::spelled::Spelled;
 use super::{PolicyKind, PolicyName};
 use crate::access::{Action, ResourceName};
 use crate::finding::Position;
@@ -29,6 +31,8 @@ pub struct CompiledStatement {
     pub sid: Arc<str>,
     /// Where it starts.
     pub position: Position,
+    /// Its entries as written. In a box of its own: whoever only decides never looks at it.
+    pub spelled: Box<Spelled>,
     principal: PrincipalMatcher,
     action: ActionMatcher,
     resource: ResourceMatcher,
@@ -44,10 +48,8 @@ pub struct Circumstances<'a, F> {
     pub action: &'a Action<'a>,
     /// What they want to do it to.
     pub resource: &'a ResourceName<'a>,
-    /// The condition keys.
+    /// The condition keys, and who listens.
     pub facts: &'a F,
-    /// Whether to look at everything, so that which keys were missing does not depend on the order of things.
-    pub exhaustive: bool,
 }
 
 impl CompiledPolicy {
@@ -60,17 +62,17 @@ impl CompiledPolicy {
 impl CompiledStatement {
     /// Whether the statement applies, and how directly it names the caller.
     pub fn applies<F: Facts>(&self, circumstances: &Circumstances<'_, F>) -> Option<GrantClass> {
-        let Circumstances { principal, action, resource, facts, exhaustive } = circumstances;
-        if !self.action.matches(action) {
+        let Circumstances { principal, action, resource, facts } = circumstances;
+        if !self.action.matches(action, facts.listener()) {
             return None;
         }
-        let class = self.principal.matches(principal, self.effect)?;
-        let resource_matches = self.resource.matches(resource, self.effect, *facts, *exhaustive);
-        (resource_matches && self.conditions_hold(*facts, *exhaustive)).then_some(class)
+        let class = self.principal.matches(principal, self.effect, facts.listener())?;
+        let resource_matches = self.resource.matches(resource, self.effect, *facts);
+        (resource_matches && self.conditions_hold(*facts)).then_some(class)
     }
 
-    fn conditions_hold<F: Facts>(&self, facts: &F, exhaustive: bool) -> bool {
-        if !exhaustive {
+    fn conditions_hold<F: Facts>(&self, facts: &F) -> bool {
+        if !F::Listener::EXHAUSTIVE {
             return self.conditions.iter().all(|condition| condition.holds(self.effect, facts));
         }
         self.conditions.iter().fold(true, |all, condition| all & condition.holds(self.effect, facts))
@@ -107,6 +109,7 @@ fn statement(statement: &Statement, dialect: Dialect, kind: PolicyKind, reader: 
         effect,
         sid: statement.sid.as_ref().map(|sid| sid.text.as_str()).unwrap_or_default().into(),
         position,
+        spelled: Box::new(Spelled::new(statement)),
         principal: principal::compile(statement.principal.as_ref(), kind, reader),
         action: action::compile(&statement.action, reader),
         resource: resource::compile(statement.resource.as_ref(), effect, dialect, reader),

@@ -14,6 +14,7 @@ pub use date::parse as parse_date;
 use super::Effect;
 use super::document::{Condition, Reader, Text};
 use super::key::{Cardinality, ConditionKey};
+use super::listener::Listener;
 use super::variable::{Resolve, Syntax, Template};
 use operator::{Family, Operator, Quantifier};
 
@@ -110,12 +111,15 @@ impl Values<'_> {
 impl CompiledCondition {
     /// Whether it holds. What cannot be evaluated makes an Allow not apply and a Deny apply (rule 41).
     pub(super) fn holds(&self, effect: Effect, facts: &impl Facts) -> bool {
-        self.evaluate(facts).unwrap_or(effect == Effect::Deny)
+        let values = facts.values(&self.key);
+        let result = self.evaluate(&values, facts);
+        let holds = result.unwrap_or(effect == Effect::Deny);
+        facts.listener().condition(&self.key, &values, result, holds);
+        holds
     }
 
     /// Whether it holds; None if that cannot be told.
-    fn evaluate(&self, facts: &impl Facts) -> Option<bool> {
-        let values = facts.values(&self.key);
+    fn evaluate(&self, values: &Values<'_>, facts: &impl Facts) -> Option<bool> {
         let (negated, comparison) = match &self.test {
             Test::Null { absent, present } => {
                 return Some(if values.is_null(&self.key) { *absent } else { *present });
@@ -133,7 +137,7 @@ impl CompiledCondition {
             Some(Quantifier::ForAnyValue) => {
                 every(values.iter().map(|v| satisfies(v).map(|holds| !holds))).map(|none| !none)
             }
-            None => self.plain(&values, negated, satisfies),
+            None => self.plain(values, negated, satisfies),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Patterns that are compared with a request: plain texts and ARNs, with wildcards and variables.
 
+use super::listener::Listener;
 use super::variable::{Resolve, Template};
 use crate::arn::Arn;
 use crate::wildcard::Wildcard;
@@ -73,32 +74,51 @@ impl ArnPattern {
         Some(Self { parts: parts.into() })
     }
 
-    /// Whether an ARN matches; None where a variable has no value, whatever the other parts say.
-    pub(super) fn matches(&self, arn: &Arn<'_>, values: &impl Resolve) -> Option<bool> {
-        let mut all = true;
-        for (pattern, part) in self.parts.iter().zip(arn.parts()) {
-            if all || matches!(pattern, TextPattern::Variable(_)) {
-                all &= pattern.matches(part, values)?;
+    /// Whether an ARN matches; None where a variable has no value. That a variable after a part that differs has none is
+    /// told only if `unresolved` matters.
+    pub(super) fn matches<R: Resolve>(&self, arn: &Arn<'_>, values: &R, unresolved: bool) -> Option<bool> {
+        let mut parts = self.parts.iter().zip(arn.parts());
+        while let Some((pattern, part)) = parts.next() {
+            if !pattern.matches(part, values)? {
+                return fails(parts.map(|(pattern, _)| pattern), values, unresolved);
             }
         }
-        Some(all)
+        Some(true)
     }
 
-    /// Whether all of its variables have values.
-    pub(super) fn resolves(&self, values: &impl Resolve) -> bool {
-        self.parts.iter().all(|part| part.resolves(values))
+    /// What it says to a request without resource: as [`Self::matches`] where the first part differs.
+    pub(super) fn fails(&self, values: &impl Resolve, unresolved: bool) -> Option<bool> {
+        fails(self.parts.iter(), values, unresolved)
     }
+}
+
+/// No match; or None where one of these parts, which no longer matter, has a variable without value and that does
+/// matter. Whoever listens hears of every variable.
+fn fails<'p, R: Resolve>(
+    mut rest: impl Iterator<Item = &'p TextPattern>,
+    values: &R,
+    unresolved: bool,
+) -> Option<bool> {
+    let ask = unresolved || R::Listener::EXHAUSTIVE;
+    (!ask || rest.all(|part| part.resolves(values))).then_some(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::key::ConditionKey;
+    use super::super::listener::Nobody;
     use super::super::variable::Syntax;
     use super::*;
 
     struct NoValues;
 
     impl Resolve for NoValues {
+        type Listener = Nobody;
+
+        fn listener(&self) -> &Nobody {
+            &Nobody
+        }
+
         fn resolve(&self, _: &ConditionKey) -> Option<String> {
             None
         }
@@ -109,7 +129,7 @@ mod tests {
     }
 
     fn matches(text: &str, arn: &str) -> Option<bool> {
-        pattern(text).unwrap().matches(&Arn::parse(arn).unwrap(), &NoValues)
+        pattern(text).unwrap().matches(&Arn::parse(arn).unwrap(), &NoValues, true)
     }
 
     #[test]
@@ -149,6 +169,14 @@ mod tests {
         for text in ["*", "a*", "ar?:aws:s3:::b", "*:aws:s3:::b"] {
             assert!(pattern(text).is_some(), "{text}");
         }
+    }
+
+    #[test]
+    fn variables_after_a_difference_are_not_asked_for() {
+        let quick =
+            |text: &str| pattern(text).unwrap().matches(&Arn::parse("arn:aws:s3:::b").unwrap(), &NoValues, false);
+        assert_eq!(quick("arn:aws:sns:::${aws:username}"), Some(false));
+        assert_eq!(quick("arn:aws:s3:::${aws:username}"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The Principal element: whom a statement of a resource-based policy names, and how directly.
 
 use super::document::{Element, PrincipalElement, Reader, Text};
+use super::listener::{ElementName, Found, Listener};
 use super::{Effect, PolicyKind};
 use crate::access::{BUILT_IN_IDENTITY_PROVIDERS, Caller, Principal};
 use crate::arn::{AccountId, Arn};
@@ -64,11 +65,24 @@ pub struct PrincipalFacts<'a> {
 
 impl PrincipalMatcher {
     /// Whether the statement is about this caller, and how directly it names it.
-    pub(super) fn matches(&self, facts: &PrincipalFacts<'_>, effect: Effect) -> Option<GrantClass> {
+    pub(super) fn matches(
+        &self,
+        facts: &PrincipalFacts<'_>,
+        effect: Effect,
+        listener: &impl Listener,
+    ) -> Option<GrantClass> {
         match self {
             Self::Unsaid => Some(GrantClass::Caller),
-            Self::Named(entries) => entries.iter().filter_map(|entry| entry.names(facts, effect)).max(),
-            Self::Not(entries) => (!escapes(entries, facts)).then_some(GrantClass::Caller),
+            Self::Named(entries) => {
+                let class = named(entries, facts, effect, listener).max();
+                listener.element(ElementName::Principal, class.is_some());
+                class
+            }
+            Self::Not(entries) => {
+                let applies = !escapes(entries, facts, listener);
+                listener.element(ElementName::NotPrincipal, applies);
+                applies.then_some(GrantClass::Caller)
+            }
         }
     }
 }
@@ -109,6 +123,20 @@ impl PrincipalEntry {
     }
 }
 
+/// How directly each entry that names the caller does.
+fn named(
+    entries: &[PrincipalEntry],
+    facts: &PrincipalFacts<'_>,
+    effect: Effect,
+    listener: &impl Listener,
+) -> impl Iterator<Item = GrantClass> {
+    entries.iter().enumerate().filter_map(move |(index, entry)| {
+        let class = entry.names(facts, effect);
+        listener.entry(index, class.map_or(Found::NoMatch, Found::Names));
+        class
+    })
+}
+
 fn same(named: &str, caller: &str) -> Option<GrantClass> {
     (named == caller).then_some(GrantClass::Caller)
 }
@@ -132,8 +160,15 @@ fn unique_id_names(id: &str, facts: &PrincipalFacts<'_>) -> Option<GrantClass> {
 
 /// Whether a `NotPrincipal` lists all that the caller is (rule 20): a session only if its account, its role and the
 /// session itself are listed, a user if its account and its ARN are. Never, if it has a permissions boundary.
-fn escapes(entries: &[PrincipalEntry], facts: &PrincipalFacts<'_>) -> bool {
-    let listed = |class: GrantClass| entries.iter().any(|entry| entry.names(facts, Effect::Allow) == Some(class));
+fn escapes(entries: &[PrincipalEntry], facts: &PrincipalFacts<'_>, listener: &impl Listener) -> bool {
+    let (mut account, mut entity, mut caller) = (false, false, false);
+    for class in named(entries, facts, Effect::Allow, listener) {
+        match class {
+            GrantClass::Account => account = true,
+            GrantClass::Entity => entity = true,
+            GrantClass::Caller => caller = true,
+        }
+    }
     if facts.has_boundary {
         return false;
     }
@@ -141,13 +176,11 @@ fn escapes(entries: &[PrincipalEntry], facts: &PrincipalFacts<'_>) -> bool {
         return true;
     }
     match facts.principal {
-        Principal::Root(_) => listed(GrantClass::Account),
-        Principal::User(_) | Principal::FederatedUser(_) => listed(GrantClass::Account) && listed(GrantClass::Caller),
-        Principal::Role(_) => listed(GrantClass::Account) && listed(GrantClass::Entity),
-        Principal::AssumedRole(..) => {
-            listed(GrantClass::Account) && listed(GrantClass::Entity) && listed(GrantClass::Caller)
-        }
-        Principal::Service(_) | Principal::IdentityProvider(_) => listed(GrantClass::Caller),
+        Principal::Root(_) => account,
+        Principal::User(_) | Principal::FederatedUser(_) => account && caller,
+        Principal::Role(_) => account && entity,
+        Principal::AssumedRole(..) => account && entity && caller,
+        Principal::Service(_) | Principal::IdentityProvider(_) => caller,
         Principal::Anonymous => false,
     }
 }

@@ -3,6 +3,7 @@
 use super::Effect;
 use super::compile::Dialect;
 use super::document::{Element, Reader, Text};
+use super::listener::{ElementName, Found, Listener};
 use super::pattern::ArnPattern;
 use super::variable::{Resolve, Syntax, Template};
 use crate::access::ResourceName;
@@ -33,42 +34,40 @@ pub(super) enum ResourcePattern {
 }
 
 impl ResourceMatcher {
-    /// Whether the statement is about this resource. `exhaustive` looks at every entry, so that which variables were
-    /// asked for does not depend on their order.
-    pub(super) fn matches(
-        &self,
-        resource: &ResourceName<'_>,
-        effect: Effect,
-        values: &impl Resolve,
-        exhaustive: bool,
-    ) -> bool {
+    /// Whether the statement is about this resource.
+    pub(super) fn matches<R: Resolve>(&self, resource: &ResourceName<'_>, effect: Effect, values: &R) -> bool {
         let Self::Patterns { negated, patterns } = self else {
             return true;
         };
         let (mut any, mut unresolved) = (false, false);
-        for pattern in patterns {
-            match pattern.matches(resource, values) {
+        for (index, pattern) in patterns.iter().enumerate() {
+            let matched = pattern.matches(resource, values, *negated);
+            values.listener().entry(index, matched.map_or(Found::Unresolved, Found::of));
+            match matched {
                 Some(matched) => any |= matched,
                 None => unresolved = true,
             }
-            if any && !exhaustive {
+            if any && !R::Listener::EXHAUSTIVE {
                 break;
             }
         }
         // What such an entry excludes cannot be told: under Allow the statement does not apply (rule 49).
         let excludes_unknown = *negated && unresolved && effect == Effect::Allow;
-        any != *negated && !excludes_unknown
+        let about_it = any != *negated && !excludes_unknown;
+        let element = if *negated { ElementName::NotResource } else { ElementName::Resource };
+        values.listener().element(element, about_it);
+        about_it
     }
 }
 
 impl ResourcePattern {
-    /// Whether it matches; None where a variable has no value.
-    fn matches(&self, resource: &ResourceName<'_>, values: &impl Resolve) -> Option<bool> {
+    /// Whether it matches; None where a variable has no value, if `unresolved` matters.
+    fn matches(&self, resource: &ResourceName<'_>, values: &impl Resolve, unresolved: bool) -> Option<bool> {
         match (self, resource) {
             (Self::Any, _) => Some(true),
             (Self::Nothing, _) => Some(false),
-            (Self::Arn(pattern), ResourceName::None) => pattern.resolves(values).then_some(false),
-            (Self::Arn(pattern), ResourceName::Arn(arn)) => pattern.matches(arn, values),
+            (Self::Arn(pattern), ResourceName::None) => pattern.fails(values, unresolved),
+            (Self::Arn(pattern), ResourceName::Arn(arn)) => pattern.matches(arn, values, unresolved),
         }
     }
 }

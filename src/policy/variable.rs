@@ -1,6 +1,7 @@
 //! Policy variables: `${key}`, `${key, 'default'}`, `${*}`, `${?}`, `${$}` (evaluation.md, section 6).
 
 use super::key::ConditionKey;
+use super::listener::Listener;
 use crate::wildcard::{self, Token};
 
 /// A text with wildcards and variables, as written.
@@ -42,6 +43,12 @@ pub(super) struct Syntax {
 
 /// Gives the value of a variable, if it has exactly one that is not empty.
 pub trait Resolve {
+    /// Who listens.
+    type Listener: Listener;
+
+    /// Who listens to what is compared with these values.
+    fn listener(&self) -> &Self::Listener;
+
     /// The value; None where the key is absent, empty or has several values.
     fn resolve(&self, key: &ConditionKey) -> Option<String>;
 }
@@ -88,7 +95,9 @@ impl Template {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Variable(variable) => {
                 let value = values.resolve(&variable.key).map(String::into_boxed_str);
-                value.or_else(|| variable.default.clone()).map(Piece::Text)
+                let value = value.or_else(|| variable.default.clone());
+                values.listener().variable(&variable.key, value.as_deref());
+                value.map(Piece::Text)
             }
             Piece::Text(_) | Piece::AnyRun | Piece::AnyOne => Some(piece.clone()),
         });
@@ -193,6 +202,7 @@ fn start_of(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::listener::Nobody;
     use super::*;
     use crate::wildcard::Wildcard;
 
@@ -201,6 +211,12 @@ mod tests {
     struct Tag(&'static str);
 
     impl Resolve for Tag {
+        type Listener = Nobody;
+
+        fn listener(&self) -> &Nobody {
+            &Nobody
+        }
+
         fn resolve(&self, key: &ConditionKey) -> Option<String> {
             (&*key.folded == "aws:principaltag/p").then(|| self.0.to_owned())
         }

@@ -62,7 +62,7 @@ impl Pattern {
     /// Whether it matches; a variable without value does not. None where the variable's value is no ARN.
     fn matches(&self, arn: &Arn<'_>, values: &impl Resolve) -> Option<bool> {
         match self {
-            Self::Parts(pattern) => Some(pattern.matches(arn, values) == Some(true)),
+            Self::Parts(pattern) => Some(pattern.matches(arn, values, false) == Some(true)),
             Self::Whole(template) => match template.substitute(values) {
                 Some(text) => Arn::parse(&text.to_text()).map(|value| value.text == arn.text),
                 None => Some(false),
