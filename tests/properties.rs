@@ -11,4 +11,5 @@ mod properties {
     mod json;
     mod laws;
     mod scene;
+    mod traces;
 }

@@ -35,7 +35,7 @@ pub fn raw<'a>(principal: &'a str, action: &'a str, resource: &'a str) -> RawReq
     RawRequest { principal, action, resource, ..RawRequest::default() }
 }
 
-/// Decides twice, and once with an explanation: all agree.
+/// Decides twice with an explanation, once without, and once telling how: all agree.
 pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Option<Outcome> {
     let session = SessionPolicies::compile(request.session_policies).ok()?;
     let decide = |detail| evaluate::decide(snapshot, request, &session, now(), detail).outcome;
@@ -44,5 +44,6 @@ pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Option<Outcom
     assert!(plain.explanation.is_none() && explained.explanation.is_some());
     assert_eq!((plain.decision, plain.decided_by), (explained.decision, explained.decided_by));
     assert_eq!(explained, decide(Detail::Statements));
+    assert_eq!(explained, evaluate::explain(snapshot, request, &session, now()).0.outcome);
     Some(plain)
 }

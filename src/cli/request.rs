@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::input::Reader;
 use crate::access::{Detail, InvalidField, Outcome, shown};
 use crate::config::RequestLimits;
-use crate::evaluate::{self, SessionPolicies};
+use crate::evaluate::{self, SessionPolicies, Trace};
 use crate::json::{Member, Node, Value};
 use crate::proto::v1::{self, ContextValues, IsAuthorizedRequest};
 use crate::server::convert;
@@ -37,6 +37,18 @@ pub(super) fn decide_one(
     let request = convert::access_request(request, &RequestLimits::default())?;
     let session = SessionPolicies::compile(request.session_policies)?;
     Ok(evaluate::decide(snapshot, &request, &session, now, detail).outcome)
+}
+
+/// Decides a request as [`decide_one`] does with [`Detail::Statements`], and tells how.
+pub(super) fn explain_one(
+    snapshot: &Snapshot,
+    request: &IsAuthorizedRequest,
+    now: jiff::Timestamp,
+) -> Result<(Outcome, Trace), InvalidField> {
+    let request = convert::access_request(request, &RequestLimits::default())?;
+    let session = SessionPolicies::compile(request.session_policies)?;
+    let (evaluation, trace) = evaluate::explain(snapshot, &request, &session, now);
+    Ok((evaluation.outcome, trace))
 }
 
 // --- protobuf JSON --------------------------------------------------------------------------------------------------

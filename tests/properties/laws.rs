@@ -17,10 +17,10 @@ const CASES: u32 = 200;
 /// Every decision is at least one answer in this many; else the scenes say little.
 const RAREST: usize = 12;
 
-type Checked = Result<(), TestCaseError>;
+pub(super) type Checked = Result<(), TestCaseError>;
 
 /// Runs a law over random scenes, each with its answers and a seed.
-fn hold(law: impl Fn(&Scene, &[Seen], u64) -> Checked) {
+pub(super) fn hold(law: impl Fn(&Scene, &[Seen], u64) -> Checked) {
     let counts = RefCell::new(HashMap::<Decision, usize>::new());
     let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     let outcome = TestRunner::new(config).run(&(scene(), any::<u64>()), |(scene, seed)| {

@@ -5,27 +5,30 @@ use std::collections::BTreeSet;
 use super::judge::Mismatch;
 use super::suite::ExpectedAnswer;
 use crate::access::{Detail, Explanation, InvalidField, Outcome, StatementRef, fold_key};
-use crate::cli::request::decide_one;
+use crate::cli::request::{decide_one, explain_one};
 use crate::proto::v1::IsAuthorizedRequest;
 use crate::snapshot::Snapshot;
 
 type Answer = Result<Outcome, InvalidField>;
 
-/// Asks, explained and not, and compares.
+/// Asks, explained, traced and not, and compares.
 pub(super) fn judge(request: &IsAuthorizedRequest, expected: &ExpectedAnswer, snapshot: &Snapshot) -> Option<Mismatch> {
     let now = jiff::Timestamp::now();
     let answer = decide_one(snapshot, request, now, Detail::Statements);
     let brief = decide_one(snapshot, request, now, Detail::Decision);
+    let traced = explain_one(snapshot, request, now).map(|(outcome, _)| outcome);
     let explanation = explanation(&answer);
-    let came = if agree(&answer, &brief) {
+    let came = if agree(&answer, &brief) && answer == traced {
         if meets(expected, &answer, &explanation) {
             return None;
         }
         describe_answer(expected, &answer, &explanation)
     } else {
-        // A fault of iamd, not of the policies: both ways must decide alike.
-        let (explained, plain) = (describe_decision(&answer), describe_decision(&brief));
-        format!("{explained} when explained, but {plain} when not: please report this as a bug of iamd")
+        // A fault of iamd, not of the policies: all ways must decide alike.
+        let [explained, plain, traced] = [&answer, &brief, &traced].map(describe_decision);
+        format!(
+            "{explained} when explained, {plain} when not, {traced} when traced: please report this as a bug of iamd"
+        )
     };
     Some(Mismatch { expected: describe_expected(expected), came, statements: explanation.statements })
 }
