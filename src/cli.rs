@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod check;
+mod explain;
 pub mod healthcheck;
 mod input;
 mod report;

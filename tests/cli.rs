@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod cli {
     mod check;
+    mod explain;
     mod program;
     mod suites;
     mod validate;

@@ -1,4 +1,6 @@
-//! `iamd check`: one decision, and the statements that made it.
+//! `iamd check`: one decision, the statements that made it, and how it came about.
+
+mod answer;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,18 +8,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use serde_json::{Value as Json, json};
+use clap::builder::BoolishValueParser;
 
 use super::input::{self, Reader};
 use super::report::{self, Exit, Tally, Terminal, counted};
-use super::request::{self, decide_one};
+use super::request::{self, decide_one, explain_one};
 use super::store::{self, StoreArgs};
-use crate::access::{Decision, Detail, InvalidField, Outcome, StatementRef, shown};
+use crate::access::{Decision, Detail, InvalidField, shown};
 use crate::arn::Arn;
 use crate::directory::Directory;
 use crate::finding::{Finding, Findings};
 use crate::proto::v1::{ContextValues, IsAuthorizedRequest};
 use crate::snapshot::Snapshot;
+
+pub(super) use answer::statement_json;
 
 /// The request, by flags or as a file, and the store that decides it.
 #[derive(Debug, clap::Args)]
@@ -35,6 +39,9 @@ pub struct CheckArgs {
     #[arg(conflicts_with_all = ["principal", "action", "resource", "context", "resource_account"])]
     #[arg(conflicts_with_all = ["session_policy", "session_tag", "federated_by"])]
     request_file: Option<PathBuf>,
+    /// Also say, layer by layer and statement by statement, how the decision came about
+    #[arg(long, env = "IAMD_EXPLAIN", value_parser = BoolishValueParser::new())]
+    explain: bool,
     /// How to print the decision; `json` is an IsAuthorizedResponse
     #[arg(long, env = "IAMD_FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -104,12 +111,17 @@ fn execute(args: CheckArgs, terminal: &mut Terminal) -> Exit {
         }
     };
     mention_warnings(&args.policies, &snapshot, terminal);
-    match decide_one(&snapshot, &request, jiff::Timestamp::now(), Detail::Statements) {
-        Ok(outcome) => {
+    let now = jiff::Timestamp::now();
+    let answer = match args.explain {
+        true => explain_one(&snapshot, &request, now).map(|(outcome, trace)| (outcome, Some(trace))),
+        false => decide_one(&snapshot, &request, now, Detail::Statements).map(|outcome| (outcome, None)),
+    };
+    match answer {
+        Ok((outcome, trace)) => {
             if outcome.decision == Decision::ImplicitDeny {
                 mention_stranger(&request.principal, &snapshot, terminal);
             }
-            print_outcome(&outcome, &snapshot, args.format, terminal)
+            answer::print(&outcome, trace.as_ref(), snapshot.version, args.format, terminal)
         }
         Err(invalid) => {
             terminal.error(invalid_words(&invalid, by_file));
@@ -239,70 +251,9 @@ fn stranger(principal: &str, directory: &Directory) -> Option<&'static str> {
     }
 }
 
-// --- the answer -----------------------------------------------------------------------------------------------------
-
-fn print_outcome(outcome: &Outcome, snapshot: &Snapshot, format: Format, terminal: &mut Terminal) -> Exit {
-    match format {
-        Format::Text => print_text(outcome, terminal),
-        Format::Json => terminal.out.line(format_args!("{:#}", to_json(outcome, snapshot.version))),
-    }
-    match outcome.decision {
-        Decision::Allow => Exit::Success,
-        Decision::ExplicitDeny | Decision::ImplicitDeny => Exit::Denied,
-    }
-}
-
-fn print_text(outcome: &Outcome, terminal: &mut Terminal) {
-    let out = &mut terminal.out;
-    let decision = outcome.decision.as_str();
-    let decision =
-        if outcome.decision == Decision::Allow { out.paint.green(decision) } else { out.paint.red(decision) };
-    out.line(format_args!("{decision}, decided by {}", outcome.decided_by.as_str()));
-    let Some(explanation) = &outcome.explanation else { return };
-    if !explanation.statements.is_empty() {
-        out.line("statements:");
-    }
-    for statement in &explanation.statements {
-        out.line(format_args!("  {}", report::statement(statement)));
-    }
-    if !explanation.missing_context_keys.is_empty() {
-        out.line("missing context keys:");
-    }
-    for key in &explanation.missing_context_keys {
-        out.line(format_args!("  {}", report::printable(key)));
-    }
-}
-
-/// An IsAuthorizedResponse in protobuf's JSON form, fields with their default values included.
-fn to_json(outcome: &Outcome, snapshot_version: u64) -> Json {
-    let explanation = outcome.explanation.as_deref().cloned().unwrap_or_default();
-    let statements: Vec<_> = explanation.statements.iter().map(statement_json).collect();
-    json!({
-        "decision": format!("DECISION_{}", outcome.decision.as_str()),
-        "decidedBy": format!("POLICY_TYPE_{}", outcome.decided_by.as_str()),
-        // A uint64 is a string in protobuf's JSON form.
-        "snapshotVersion": snapshot_version.to_string(),
-        "statements": statements,
-        "missingContextKeys": explanation.missing_context_keys,
-    })
-}
-
-fn statement_json(statement: &StatementRef) -> Json {
-    json!({
-        "policyType": format!("POLICY_TYPE_{}", statement.policy_type.as_str()),
-        "policy": *statement.policy,
-        "sid": *statement.sid,
-        "index": statement.index,
-        "file": *statement.file,
-        "line": statement.line,
-        "column": statement.column,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Explanation, PolicyType};
 
     #[test]
     fn keys_end_at_the_first_equals_sign() {
@@ -312,38 +263,6 @@ mod tests {
         for text in ["a:B", "=c", ""] {
             assert_eq!(key_value(text), Err("must be KEY=VALUE".to_owned()), "{text}");
         }
-    }
-
-    #[test]
-    fn json_is_the_message_of_the_wire() {
-        let statement = StatementRef {
-            policy_type: PolicyType::Identity,
-            policy: "arn:aws:iam::123456789012:policy/P".into(),
-            index: 0,
-            sid: "".into(),
-            file: "p.json".into(),
-            line: 3,
-            column: 5,
-        };
-        assert_eq!(report::statement(&statement), "IDENTITY arn:aws:iam::123456789012:policy/P #0 p.json:3:5");
-        let explanation =
-            Explanation { statements: vec![statement], missing_context_keys: vec!["aws:sourceip".into()] };
-        let outcome = Outcome {
-            decision: Decision::ExplicitDeny,
-            decided_by: PolicyType::Identity,
-            explanation: Some(Arc::new(explanation)),
-        };
-        let expected = json!({
-            "decision": "DECISION_EXPLICIT_DENY",
-            "decidedBy": "POLICY_TYPE_IDENTITY",
-            "snapshotVersion": "7",
-            "statements": [{
-                "policyType": "POLICY_TYPE_IDENTITY", "policy": "arn:aws:iam::123456789012:policy/P", "sid": "", "index": 0,
-                "file": "p.json", "line": 3, "column": 5,
-            }],
-            "missingContextKeys": ["aws:sourceip"],
-        });
-        assert_eq!(to_json(&outcome, 7), expected);
     }
 
     #[test]

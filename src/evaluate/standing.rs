@@ -58,6 +58,10 @@ pub enum Reason {
     BucketOwner,
     /// Caller and resource are of one account: the identity policies suffice.
     SameAccount,
+    /// Caller and resource are of different accounts: both sides have to allow.
+    OtherAccount,
+    /// A role or key that only those get at whom its own policy lets in.
+    OwnPolicyDecides,
     /// Caller and resource are of different partitions.
     OtherPartition,
     /// Only an identity provider can ask for this.
@@ -144,10 +148,19 @@ impl Case<'_> {
                 Standing::NotNeeded(Reason::SameAccount)
             }
             Opinion::Stated(Verdict { granted: Some(_), .. }) => Standing::Allows,
-            Opinion::Stated(_) if needed => Standing::DoesNotAllow(None),
+            Opinion::Stated(_) if needed => Standing::DoesNotAllow(Some(self.why_needed())),
             Opinion::Stated(_) => Standing::NotNeeded(Reason::SameAccount),
             Opinion::Unstated(reason) if needed => Standing::DoesNotAllow(Some(reason)),
             Opinion::Unstated(reason) => Standing::NoSay(reason),
+        }
+    }
+
+    /// Why the resource's policy has to allow.
+    fn why_needed(&self) -> Reason {
+        match self.subject.account() {
+            _ if self.object.needs_policy => Reason::OwnPolicyDecides,
+            Some(_) => Reason::OtherAccount,
+            None => Reason::NoAccount,
         }
     }
 

@@ -161,6 +161,9 @@ fn unique_id_names(id: &str, facts: &PrincipalFacts<'_>) -> Option<GrantClass> {
 /// Whether a `NotPrincipal` lists all that the caller is (rule 20): a session only if its account, its role and the
 /// session itself are listed, a user if its account and its ARN are. Never, if it has a permissions boundary.
 fn escapes(entries: &[PrincipalEntry], facts: &PrincipalFacts<'_>, listener: &impl Listener) -> bool {
+    if facts.has_boundary {
+        return false;
+    }
     let (mut account, mut entity, mut caller) = (false, false, false);
     for class in named(entries, facts, Effect::Allow, listener) {
         match class {
@@ -168,9 +171,6 @@ fn escapes(entries: &[PrincipalEntry], facts: &PrincipalFacts<'_>, listener: &im
             GrantClass::Entity => entity = true,
             GrantClass::Caller => caller = true,
         }
-    }
-    if facts.has_boundary {
-        return false;
     }
     if entries.contains(&PrincipalEntry::Everyone) {
         return true;
