@@ -45,6 +45,17 @@ fn every_metric_is_described() {
 }
 
 #[test]
+fn every_code_of_an_explanation_is_described() {
+    let source = pages::read("src/cli/explain/json.rs");
+    let codes = source.split('"').skip(1).step_by(2).filter(|text| text.contains(|c: char| c.is_ascii_uppercase()));
+    let codes: Vec<_> = codes.filter(|text| text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')).collect();
+    assert!(codes.len() > 30, "no codes were found in src/cli/explain/json.rs");
+    let page = pages::read("docs/explain.md");
+    let missing: Vec<_> = codes.into_iter().filter(|code| !page.contains(*code)).collect();
+    assert!(missing.is_empty(), "docs/explain.md does not have {missing:?}");
+}
+
+#[test]
 fn the_levels_are_those_of_the_test() {
     let levels = pages::read("tests/layers.rs");
     let entry = |line: &str| {
