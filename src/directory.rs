@@ -30,6 +30,10 @@ pub struct Directory {
     pub users: HashMap<Box<str>, Entity>,
     /// Roles by account and name (without path: a session's ARN carries none).
     pub roles: HashMap<AccountId, HashMap<Box<str>, Role>>,
+    /// Names of users, of which there is one of each in an account.
+    pub user_names: TakenNames,
+    /// Names of roles, of which there is one of each in an account.
+    pub role_names: TakenNames,
     /// Resources by ARN.
     pub resources: Resources,
     /// VPC endpoints by id.
@@ -55,6 +59,20 @@ pub struct Entity {
     pub policies: Vec<Arc<CompiledPolicy>>,
     /// Its permissions boundary.
     pub boundary: Option<Arc<CompiledPolicy>>,
+}
+
+/// Names that are taken: nothing else of that kind in the account can have them, in whatever path and case.
+#[derive(Debug, Default)]
+pub struct TakenNames {
+    /// In lower case.
+    folded: HashSet<(AccountId, Box<str>)>,
+}
+
+impl TakenNames {
+    /// Whether something has this name, or one that differs in case only.
+    pub fn is_taken(&self, account: AccountId, name: &str) -> bool {
+        self.folded.contains(&(account, name.to_ascii_lowercase().into()))
+    }
 }
 
 /// A role.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use super::TakenNames;
 use super::identity::{Identity, Place};
 use crate::arn::{AccountId, Arn};
 use crate::finding::Findings;
@@ -59,6 +60,12 @@ impl<T: Identified> Registry<T> {
         let name = arn.resource.rsplit('/').next()?;
         let (_, thing) = self.named(arn.account_id(), name)?;
         (*thing.identity().arn == *arn.text).then_some(thing)
+    }
+
+    /// The names of all things, by account.
+    pub(super) fn names(&self) -> TakenNames {
+        let of_account = |(owner, name): &(Option<AccountId>, Box<str>)| Some(((*owner)?, name.clone()));
+        TakenNames { folded: self.by_name.keys().filter_map(of_account).collect() }
     }
 
     /// All things, in the order of the files.

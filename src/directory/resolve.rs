@@ -34,6 +34,7 @@ pub(super) fn resolve(mut draft: Draft) -> (Directory, Findings) {
         seen: HashSet::new(),
     };
     resolver.resolve_groups();
+    let (user_names, role_names) = (users.names(), roles.names());
     let users = users.into_vec().into_iter().map(|user| resolver.user(user)).collect();
     let roles = resolver.roles(roles);
     let resources: HashMap<_, _> =
@@ -42,6 +43,8 @@ pub(super) fn resolve(mut draft: Draft) -> (Directory, Findings) {
         accounts,
         users,
         roles,
+        user_names,
+        role_names,
         resources: resources.into(),
         vpc_endpoints: vpc_endpoints.into_iter().map(|(id, (_, endpoint))| (id, endpoint)).collect(),
         organization: organization.and_then(|(_, organization)| organization),

@@ -95,7 +95,7 @@ impl PrincipalEntry {
             (Self::Everyone, _) => Some(GrantClass::Caller),
             (Self::Provider(name), Principal::IdentityProvider(caller)) => same(name, caller),
             (Self::Service(name), Principal::Service(caller)) => same(name, caller),
-            (Self::UniqueId(id), _) => unique_id_names(id, facts),
+            (Self::UniqueId(id), _) => unique_id_names(id, facts, effect),
             // Nothing says whose canonical id it is: it grants nobody anything, and denies whoever it may be.
             (Self::CanonicalUser, principal) => {
                 (effect == Effect::Deny && principal.caller().is_some()).then_some(GrantClass::Caller)
@@ -110,8 +110,12 @@ impl PrincipalEntry {
                 same.then_some(GrantClass::Entity)
             }
             (Self::Caller { arn }, Principal::FederatedUser(caller)) => same(arn, caller.arn).or_else(|| {
-                let user = facts.federated_by?;
-                (**arn == *user).then_some(GrantClass::Entity)
+                let names = match facts.federated_by {
+                    Some(user) => **arn == *user,
+                    // Which user it belongs to is not known: a Deny for any user of its account holds.
+                    None => effect == Effect::Deny && is_user_of(arn, caller),
+                };
+                names.then_some(GrantClass::Entity)
             }),
             // Which of the role's sessions asks is not known: a Deny for any of them holds.
             (Self::Caller { arn }, Principal::Role(caller)) => {
@@ -147,15 +151,26 @@ fn is_session_of(session: &str, role: &Caller<'_>) -> bool {
     arn.and_then(|arn| arn.account_id()) == Some(role.account) && name.is_some_and(|(name, _)| name == role.name)
 }
 
-fn unique_id_names(id: &str, facts: &PrincipalFacts<'_>) -> Option<GrantClass> {
-    let class = match facts.principal {
-        Principal::User(_) => GrantClass::Caller,
-        Principal::Role(_) | Principal::AssumedRole(..) | Principal::FederatedUser(_) => GrantClass::Entity,
+fn is_user_of(user: &str, caller: &Caller<'_>) -> bool {
+    let arn = Arn::parse(user).filter(|arn| arn.service == "iam" && arn.partition == caller.partition);
+    arn.is_some_and(|arn| arn.account_id() == Some(caller.account) && arn.resource.starts_with("user/"))
+}
+
+/// Where the store does not give the caller's id, it may be this one: a Deny holds, an Allow does not (rule 19).
+fn unique_id_names(id: &str, facts: &PrincipalFacts<'_>, effect: Effect) -> Option<GrantClass> {
+    let (class, prefix) = match facts.principal {
+        Principal::User(_) => (GrantClass::Caller, "AIDA"),
+        Principal::FederatedUser(_) => (GrantClass::Entity, "AIDA"),
+        Principal::Role(_) | Principal::AssumedRole(..) => (GrantClass::Entity, "AROA"),
         Principal::Root(_) | Principal::Service(_) | Principal::IdentityProvider(_) | Principal::Anonymous => {
             return None;
         }
     };
-    (facts.unique_id? == id).then_some(class)
+    let names = match facts.unique_id {
+        Some(own) => own == id,
+        None => effect == Effect::Deny && id.starts_with(prefix),
+    };
+    names.then_some(class)
 }
 
 /// Whether a `NotPrincipal` lists all that the caller is (rule 20): a session only if its account, its role and the
