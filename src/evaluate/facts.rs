@@ -58,6 +58,11 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
                 Values::One(Cow::Borrowed(if self.service_name().is_some() { "true" } else { "false" }))
             }
             KeySource::PrincipalServiceName => one(self.service_name().map(Cow::Borrowed)),
+            KeySource::PrincipalServiceNamesList => self.service_names(key),
+            // Who has no account is in no organization, whatever the request says.
+            KeySource::PrincipalOrgId | KeySource::PrincipalOrgPaths if self.subject.account().is_none() => {
+                Values::Absent
+            }
             KeySource::PrincipalOrgId => self.organization_id(self.subject.account(), key),
             KeySource::PrincipalOrgPaths => self.organization_path(self.subject.account(), key),
             KeySource::ResourceAccount => one(self.object.account.map(account_text)),
@@ -99,6 +104,11 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
 
     fn service_name(&self) -> Option<&'a str> {
         if let Principal::Service(name) = self.subject.principal { Some(name) } else { None }
+    }
+
+    /// All names of a service only the request can say; of nobody else, since only services have them.
+    fn service_names(&self, key: &ConditionKey) -> Values<'_> {
+        if self.service_name().is_some() { self.given(key) } else { Values::Absent }
     }
 
     /// Where the store does not give the unique id, the request may.

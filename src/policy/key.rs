@@ -50,6 +50,8 @@ pub enum KeySource {
     PrincipalIsAwsService,
     /// `aws:PrincipalServiceName`
     PrincipalServiceName,
+    /// `aws:PrincipalServiceNamesList`
+    PrincipalServiceNamesList,
     /// `aws:ResourceAccount`
     ResourceAccount,
     /// `aws:ResourceOrgID`
@@ -102,6 +104,7 @@ fn source_of(folded: &str) -> KeySource {
         "aws:principalorgpaths" => KeySource::PrincipalOrgPaths,
         "aws:principalisawsservice" => KeySource::PrincipalIsAwsService,
         "aws:principalservicename" => KeySource::PrincipalServiceName,
+        "aws:principalservicenameslist" => KeySource::PrincipalServiceNamesList,
         "aws:resourceaccount" => KeySource::ResourceAccount,
         "aws:resourceorgid" => KeySource::ResourceOrgId,
         "aws:resourceorgpaths" => KeySource::ResourceOrgPaths,
