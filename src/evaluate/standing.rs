@@ -66,6 +66,8 @@ pub enum Reason {
     OtherPartition,
     /// Only an identity provider can ask for this.
     NotAnIdentityProvider,
+    /// Nobody asks for a role without a name.
+    NotSigned,
     /// The root user is allowed by default.
     RootUser,
     /// The store holds nothing of the caller's account.
@@ -137,22 +139,35 @@ impl Case<'_> {
     /// the resource says so (rules 72 and 78). Partitions are worlds apart.
     fn resource_standing(&self, opinion: Opinion) -> Standing {
         let needed = !self.is_same_account() || self.object.needs_policy;
-        // Only an identity provider can ask for a role by web identity or SAML (rule 76).
-        let federated = self.request.action.federation().is_some();
-        let may_ask = !federated || matches!(self.subject.principal, Principal::IdentityProvider(_));
-        match opinion {
-            Opinion::Stated(Verdict { denied: true, .. }) => Standing::Denies,
-            _ if !may_ask => Standing::DoesNotAllow(Some(Reason::NotAnIdentityProvider)),
-            _ if !self.is_same_partition() => Standing::DoesNotAllow(Some(Reason::OtherPartition)),
-            Opinion::Stated(Verdict { granted: Some(GrantClass::Account), .. }) if !needed => {
+        match (opinion, self.why_out_of_reach()) {
+            (Opinion::Stated(Verdict { denied: true, .. }), _) => Standing::Denies,
+            (_, Some(reason)) => Standing::DoesNotAllow(Some(reason)),
+            (Opinion::Stated(Verdict { granted: Some(GrantClass::Account), .. }), None) if !needed => {
                 Standing::NotNeeded(Reason::SameAccount)
             }
-            Opinion::Stated(Verdict { granted: Some(_), .. }) => Standing::Allows,
-            Opinion::Stated(_) if needed => Standing::DoesNotAllow(Some(self.why_needed())),
-            Opinion::Stated(_) => Standing::NotNeeded(Reason::SameAccount),
-            Opinion::Unstated(reason) if needed => Standing::DoesNotAllow(Some(reason)),
-            Opinion::Unstated(reason) => Standing::NoSay(reason),
+            (Opinion::Stated(Verdict { granted: Some(_), .. }), None) => Standing::Allows,
+            (Opinion::Stated(_), None) if needed => Standing::DoesNotAllow(Some(self.why_needed())),
+            (Opinion::Stated(_), None) => Standing::NotNeeded(Reason::SameAccount),
+            (Opinion::Unstated(reason), None) if needed => Standing::DoesNotAllow(Some(reason)),
+            (Opinion::Unstated(reason), None) => Standing::NoSay(reason),
         }
+    }
+
+    /// Why no policy of the resource can let the caller in: only an identity provider can ask for a role by web identity or
+    /// SAML (rule 76), nobody without a name for any role, since STS answers signed requests only; and partitions.
+    fn why_out_of_reach(&self) -> Option<Reason> {
+        let federated = self.request.action.federation().is_some();
+        match self.subject.principal {
+            Principal::IdentityProvider(_) => None,
+            Principal::Anonymous => self.object.is_trust.then_some(Reason::NotSigned),
+            Principal::Root(_)
+            | Principal::User(_)
+            | Principal::Role(_)
+            | Principal::AssumedRole(..)
+            | Principal::FederatedUser(_)
+            | Principal::Service(_) => federated.then_some(Reason::NotAnIdentityProvider),
+        }
+        .or_else(|| (!self.is_same_partition()).then_some(Reason::OtherPartition))
     }
 
     /// Why the resource's policy has to allow.

@@ -120,7 +120,7 @@ impl<'a> Object<'a> {
             ResourceName::Arn(arn) => Self::find_resource(directory, arn),
         };
         object.is_trust = is_trust;
-        object.needs_policy = is_trust || request.resource.arn().is_some_and(|arn| is_key(arn, &request.action));
+        object.needs_policy = is_trust || asks_for_key(&request.action, &request.resource);
         let caller = request.principal.caller().map(|caller| caller.account);
         object.account = object.account.or(request.resource_account).or(caller);
         object.membership = object.account.and_then(|account| membership(directory, account));
@@ -154,10 +154,35 @@ impl<'a> Object<'a> {
 }
 
 /// Whether the trust policy of a role decides: whoever assumes a role needs it, whatever resource is named (rule 72), and
-/// so does what goes with that (rule 77).
+/// so does what goes with that (rule 77). Tags are passed to federated users too, who have no trust policy.
 fn asks_for_role(action: &Action<'_>, resource: &ResourceName<'_>) -> bool {
     let is_role = |arn: &Arn<'_>| arn.service == "iam" && arn.resource.starts_with("role/");
-    action.assumes_role() || action.service() == "sts" && resource.arn().is_some_and(is_role)
+    let only_with_role = action.assumes_role() || action.folded() == "sts:setsourceidentity";
+    only_with_role || action.service() == "sts" && resource.arn().is_some_and(is_role)
+}
+
+/// What KMS does without a key, in lower case, sorted.
+const KMS_ACTIONS_WITHOUT_KEY: [&str; 14] = [
+    "connectcustomkeystore",
+    "createalias",
+    "createcustomkeystore",
+    "createkey",
+    "deletealias",
+    "deletecustomkeystore",
+    "describecustomkeystores",
+    "disconnectcustomkeystore",
+    "generaterandom",
+    "listaliases",
+    "listkeys",
+    "listretirablegrants",
+    "updatealias",
+    "updatecustomkeystore",
+];
+
+/// Whether the policy of a key decides (rule 78): whoever uses a key needs it, whatever resource is named.
+fn asks_for_key(action: &Action<'_>, resource: &ResourceName<'_>) -> bool {
+    let uses_key = action.service() == "kms" && KMS_ACTIONS_WITHOUT_KEY.binary_search(&action.name()).is_err();
+    uses_key || resource.arn().is_some_and(|arn| is_key(arn, action))
 }
 
 /// Whether this is a key, of which its policy says who has access (rule 78). An alias stands for its key, but where the

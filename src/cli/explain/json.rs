@@ -134,6 +134,7 @@ fn reason_code(reason: Reason) -> &'static str {
         Reason::OwnPolicyDecides => "OWN_POLICY_DECIDES",
         Reason::OtherPartition => "OTHER_PARTITION",
         Reason::NotAnIdentityProvider => "NOT_AN_IDENTITY_PROVIDER",
+        Reason::NotSigned => "NOT_SIGNED",
         Reason::RootUser => "ROOT_USER",
         Reason::UnknownAccount => "UNKNOWN_ACCOUNT",
         Reason::UnknownCaller => "UNKNOWN_CALLER",

@@ -52,6 +52,7 @@ fn reason_words(policy_type: PolicyType, reason: Reason) -> String {
         Reason::OwnPolicyDecides => "no Allow applies, and only this policy lets anybody in",
         Reason::OtherPartition => "caller and resource are of different partitions",
         Reason::NotAnIdentityProvider => "only an identity provider can ask for this",
+        Reason::NotSigned => "nobody asks for a role without a name",
         Reason::RootUser => "the root user is allowed by default",
         Reason::UnknownAccount => "the store holds nothing of the caller's account",
         Reason::UnknownCaller => "the store has no such user or role",
