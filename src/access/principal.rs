@@ -147,12 +147,21 @@ fn invalid_principal(text: &str, what: &str) -> InvalidField {
     InvalidField::new("principal", format!("`{}` {what}", shown(text)))
 }
 
+/// The domains of services, partition by partition.
+const SERVICE_DOMAINS: [&str; 8] = [
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".amazonaws.eu",
+    ".aws.internal",
+    ".c2s.ic.gov",
+    ".sc2s.sgov.gov",
+    ".cloud.adc-e.uk",
+    ".csp.hci.ic.gov",
+];
+
 /// Whether this is the name of an AWS service, such as `ec2.amazonaws.com`.
 pub fn is_service_principal(text: &str) -> bool {
-    let name = [".amazonaws.com", ".amazonaws.com.cn", ".aws.internal"]
-        .iter()
-        .find_map(|suffix| text.strip_suffix(suffix))
-        .unwrap_or_default();
+    let name = SERVICE_DOMAINS.iter().find_map(|suffix| text.strip_suffix(suffix)).unwrap_or_default();
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'_');
     !name.is_empty() && name.bytes().all(word)
 }

@@ -11,6 +11,7 @@ use super::resource::{self, ResourceMatcher};
 use super::spelled::Spelled;
 use super::{PolicyKind, PolicyName};
 use crate::access::{Action, ResourceName};
+use crate::arn::Arn;
 use crate::finding::Position;
 
 /// A policy as it is used. Immutable.
@@ -86,6 +87,10 @@ pub(super) struct Dialect {
     pub(super) variables: bool,
     /// Whether AWS wrote it: then what cannot do harm is not refused.
     pub(super) by_aws: bool,
+    /// What it is attached to.
+    pub(super) kind: PolicyKind,
+    /// Whether it is about S3, or may be: S3 alone knows canonical users.
+    pub(super) of_s3: bool,
 }
 
 /// Compiles a document; what is wrong is added to the findings of the reader.
@@ -95,13 +100,23 @@ pub(super) fn compile(
     name: PolicyName,
     reader: &mut Reader<'_>,
 ) -> CompiledPolicy {
-    let dialect = Dialect { variables: document.variables, by_aws: name.reference.contains(":iam::aws:policy/") };
-    let compile = |s| statement(s, dialect, kind, reader);
+    let of_s3 = match kind {
+        PolicyKind::Resource => Arn::parse(&name.reference).is_some_and(|arn| arn.service.starts_with("s3")),
+        PolicyKind::VpcEndpoint => true,
+        PolicyKind::Identity
+        | PolicyKind::Trust
+        | PolicyKind::Session
+        | PolicyKind::ServiceControl
+        | PolicyKind::ResourceControl => false,
+    };
+    let by_aws = name.reference.contains(":iam::aws:policy/");
+    let dialect = Dialect { variables: document.variables, by_aws, kind, of_s3 };
+    let compile = |s| statement(s, dialect, reader);
     let statements = document.statements.iter().map(compile).collect();
     CompiledPolicy { name, statements }
 }
 
-fn statement(statement: &Statement, dialect: Dialect, kind: PolicyKind, reader: &mut Reader<'_>) -> CompiledStatement {
+fn statement(statement: &Statement, dialect: Dialect, reader: &mut Reader<'_>) -> CompiledStatement {
     let Statement { effect, position, .. } = *statement;
     let conditions =
         statement.conditions.iter().filter_map(|c| condition::compile(c, dialect.variables, reader)).collect();
@@ -110,7 +125,7 @@ fn statement(statement: &Statement, dialect: Dialect, kind: PolicyKind, reader: 
         sid: statement.sid.as_ref().map(|sid| sid.text.as_str()).unwrap_or_default().into(),
         position,
         spelled: Box::new(Spelled::new(statement)),
-        principal: principal::compile(statement.principal.as_ref(), kind, reader),
+        principal: principal::compile(statement.principal.as_ref(), dialect, reader),
         action: action::compile(&statement.action, reader),
         resource: resource::compile(statement.resource.as_ref(), effect, dialect, reader),
         conditions,

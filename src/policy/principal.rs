@@ -1,9 +1,10 @@
 //! The Principal element: whom a statement of a resource-based policy names, and how directly.
 
+use super::compile::Dialect;
 use super::document::{Element, PrincipalElement, Reader, Text};
 use super::listener::{ElementName, Found, Listener};
 use super::{Effect, PolicyKind};
-use crate::access::{BUILT_IN_IDENTITY_PROVIDERS, Caller, Principal};
+use crate::access::{BUILT_IN_IDENTITY_PROVIDERS, Caller, Principal, is_service_principal};
 use crate::arn::{AccountId, Arn};
 use crate::finding::Position;
 
@@ -203,7 +204,7 @@ fn escapes(entries: &[PrincipalEntry], facts: &PrincipalFacts<'_>, listener: &im
 /// Compiles the element.
 pub(super) fn compile(
     element: Option<&Element<PrincipalElement>>,
-    kind: PolicyKind,
+    dialect: Dialect,
     reader: &mut Reader<'_>,
 ) -> PrincipalMatcher {
     let Some(element) = element else {
@@ -212,22 +213,19 @@ pub(super) fn compile(
     let entries: Box<[PrincipalEntry]> = match &element.value {
         PrincipalElement::Everyone => Box::new([PrincipalEntry::Everyone]),
         PrincipalElement::Map(pairs) => {
-            pairs.iter().filter_map(|(key, value)| entry(key, value, kind, reader)).collect()
+            pairs.iter().filter_map(|(key, value)| entry(key, value, dialect, reader)).collect()
         }
     };
     if element.negated { PrincipalMatcher::Not(entries) } else { PrincipalMatcher::Named(entries) }
 }
 
-fn entry(key: &Text, value: &Text, kind: PolicyKind, reader: &mut Reader<'_>) -> Option<PrincipalEntry> {
+fn entry(key: &Text, value: &Text, dialect: Dialect, reader: &mut Reader<'_>) -> Option<PrincipalEntry> {
     let text = value.text.as_str();
     let result = match key.text.as_str() {
         "AWS" => aws_entry(text),
         "Service" => service_entry(text),
-        "Federated" => federated_entry(text, kind),
-        "CanonicalUser" => {
-            let valid = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-            valid.then_some(PrincipalEntry::CanonicalUser).ok_or("is not a canonical user id: 64 hexadecimal digits")
-        }
+        "Federated" => federated_entry(text, dialect.kind),
+        "CanonicalUser" => canonical_entry(text, dialect.of_s3),
         other => {
             let known = ["AWS", "Service", "Federated", "CanonicalUser"];
             reader
@@ -283,6 +281,10 @@ fn aws_entry(text: &str) -> Result<PrincipalEntry, &'static str> {
 fn arn_entry(arn: &Arn<'_>) -> Option<PrincipalEntry> {
     let (kind, rest) = arn.resource.split_once('/').unwrap_or((arn.resource, ""));
     let name = rest.rsplit('/').next().filter(|name| !name.is_empty() && arn.region.is_empty());
+    // Names and paths have no spaces: with one at its end the entry would name nobody, and a Deny would never deny.
+    if !rest.bytes().all(|byte| byte.is_ascii_graphic()) && arn.account != "cloudfront" {
+        return None;
+    }
     let caller = PrincipalEntry::Caller { arn: arn.text.into() };
     let partition: Box<str> = arn.partition.into();
     match (arn.service, kind, name) {
@@ -303,13 +305,21 @@ fn arn_entry(arn: &Arn<'_>) -> Option<PrincipalEntry> {
     }
 }
 
+fn canonical_entry(text: &str, of_s3: bool) -> Result<PrincipalEntry, &'static str> {
+    let valid = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match (valid, of_s3) {
+        (true, true) => Ok(PrincipalEntry::CanonicalUser),
+        (true, false) => Err("is a canonical user id, which only S3 knows"),
+        (false, _) => Err("is not a canonical user id: 64 hexadecimal digits"),
+    }
+}
+
 fn service_entry(text: &str) -> Result<PrincipalEntry, &'static str> {
-    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     if text == "*" {
         return Err("has a wildcard: name the service, such as `ec2.amazonaws.com`");
     }
-    let valid = text.contains('.') && text.bytes().all(word);
-    valid
+    // What no caller can be would be granted to nobody, and a Deny for it would never deny.
+    is_service_principal(text)
         .then(|| PrincipalEntry::Service(text.into()))
         .ok_or("is not the name of a service, such as `ec2.amazonaws.com`")
 }
