@@ -21,3 +21,5 @@ mod links;
 mod lists;
 #[path = "docs/pages.rs"]
 mod pages;
+#[path = "docs/rules.rs"]
+mod rules;
