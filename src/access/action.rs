@@ -94,14 +94,15 @@ impl<'a> ResourceName<'a> {
         if text == "*" {
             return Ok(Self::None);
         }
-        Arn::parse(text).map(Self::Arn).ok_or_else(|| {
-            let what = format!(
-                "`{}` must be an ARN (`arn:partition:service:region:account:resource`), or `*` for an action without \
-                 resources",
-                shown(text)
-            );
-            InvalidField::new("resource", what)
-        })
+        let wrong = |what: &str| InvalidField::new("resource", format!("`{}` {what}", shown(text)));
+        let arn = Arn::parse(text).ok_or_else(|| {
+            wrong("must be an ARN (`arn:partition:service:region:account:resource`), or `*` for an action without resources")
+        })?;
+        // Without an account it would count as the caller's own.
+        if arn.account.starts_with(|c: char| c.is_ascii_digit()) && arn.account_id().is_none() {
+            return Err(wrong("names an account that is not 12 digits"));
+        }
+        Ok(Self::Arn(arn))
     }
 
     /// As it was written.

@@ -13,8 +13,9 @@ pub(super) struct Subject<'a> {
     pub(super) entity: Option<&'a Entity>,
     /// Whether it is a session of a service-linked role.
     pub(super) service_linked: bool,
-    /// Whether it is a user or role that differs from the one of its name in path or case: names are unique whatever
-    /// these are, so that there is none such, and nothing may be had by that ARN that the other would not get.
+    /// Whether it is, or belongs to, a user or role that differs from the one of its name in path or case: names are
+    /// unique whatever these are, so that there is none such, and nothing may be had by that ARN that the other would not
+    /// get.
     pub(super) contradicts_store: bool,
     /// Where its account stands in the organization.
     pub(super) membership: Option<&'a Membership>,
@@ -35,7 +36,7 @@ impl<'a> Subject<'a> {
             principal,
             entity,
             service_linked: role.is_some_and(|role| role.service_linked),
-            contradicts_store: entity.is_none() && name_is_taken(directory, principal),
+            contradicts_store: entity.is_none() && name_is_taken(directory, request),
             membership: principal.caller().and_then(|caller| membership(directory, caller.account)),
             federated_by: request.federated_by,
         }
@@ -77,17 +78,17 @@ fn role_named<'a>(directory: &'a Directory, caller: &Caller<'_>) -> Option<&'a R
     directory.roles.get(&caller.account)?.get(caller.name)
 }
 
-fn name_is_taken(directory: &Directory, principal: &Principal<'_>) -> bool {
-    match principal {
+fn name_is_taken(directory: &Directory, request: &AccessRequest<'_>) -> bool {
+    match &request.principal {
         Principal::User(caller) => directory.user_names.is_taken(caller.account, caller.name),
         Principal::Role(caller) | Principal::AssumedRole(caller, _) => {
             directory.role_names.is_taken(caller.account, caller.name)
         }
-        Principal::Root(_)
-        | Principal::FederatedUser(_)
-        | Principal::Service(_)
-        | Principal::IdentityProvider(_)
-        | Principal::Anonymous => false,
+        Principal::FederatedUser(caller) => {
+            let user = request.federated_by.and_then(|user| user.rsplit('/').next());
+            user.is_some_and(|name| directory.user_names.is_taken(caller.account, name))
+        }
+        Principal::Root(_) | Principal::Service(_) | Principal::IdentityProvider(_) | Principal::Anonymous => false,
     }
 }
 
