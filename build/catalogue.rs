@@ -1,7 +1,7 @@
 //! Repacks AWS's facts so that each is found without reading the others: every managed policy is a compressed stream
 //! of its own, and what is known of condition keys and services becomes sorted tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -18,13 +18,15 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const MANAGED_POLICIES: &[u8] = include_bytes!("../data/aws-managed-policies.json.gz");
 const SERVICE_REFERENCE: &[u8] = include_bytes!("../data/service-reference.json.gz");
 
-/// Writes `managed-policies.bin` and `catalogue.rs`, which `src/catalogue.rs` includes.
+/// Writes `managed-policies.bin`, `service-reference.bin` and `catalogue.rs`, which `src/catalogue.rs` includes.
 pub(crate) fn generate(out: &Path) -> Result<()> {
     let mut tables = String::new();
     fs::write(out.join("managed-policies.bin"), pack_policies(&mut tables)?)?;
     let reference = unpack(SERVICE_REFERENCE)?;
     write_condition_keys(&reference, &mut tables)?;
     write_services(&reference, &mut tables)?;
+    fs::write(out.join("service-reference.bin"), pack_services(&reference, &mut tables)?)?;
+    write_service_principals(&reference, &mut tables)?;
     fs::write(out.join("catalogue.rs"), tables)?;
     Ok(())
 }
@@ -97,6 +99,9 @@ fn write_condition_keys(reference: &Value, tables: &mut String) -> Result<()> {
             }
         }
     }
+    let mut global: Vec<String> = object(reference, "global_keys")?.keys().map(|key| fold(key)).collect();
+    global.sort();
+    writeln!(tables, "pub(super) static GLOBAL_CONDITION_KEYS: &[&str] = &{global:?};")?;
     writeln!(tables, "pub(super) static CONDITION_KEYS: &[ConditionKey] = &[")?;
     for (folded, key) in &exact {
         writeln!(tables, "ConditionKey {{ folded: {folded:?}, {} }},", fields(key))?;
@@ -172,6 +177,87 @@ fn write_services(reference: &Value, tables: &mut String) -> Result<()> {
     }
     names.sort();
     writeln!(tables, "pub(super) static RESOURCE_CONTROL_SERVICES: &[&str] = &{names:?};")?;
+    Ok(())
+}
+
+/// One deflate stream of JSON per service, end to end: what its actions take, and how its resources are named. Only
+/// checks read it, a service at a time; what the service needs to decide is in the other tables.
+fn pack_services(reference: &Value, tables: &mut String) -> Result<Vec<u8>> {
+    let mut services: BTreeMap<String, String> = BTreeMap::new();
+    let arns = arns_by_service(reference)?;
+    for (prefix, service) in object(reference, "services")? {
+        let foreign = arns.get(prefix).into_iter().flatten().filter(|(of, _)| of != prefix);
+        let foreign: BTreeSet<&String> = foreign.map(|(_, arn)| arn).collect();
+        let mut service = without_levels(service)?;
+        if let Some(members) = service.as_object_mut() {
+            members.insert("foreign".to_owned(), serde_json::to_value(foreign)?);
+        }
+        services.insert(prefix.to_lowercase(), serde_json::to_string(&service)?);
+    }
+    let mut blob = Vec::new();
+    writeln!(tables, "pub(super) static SERVICES: &[PackedService] = &[")?;
+    for (prefix, json) in services {
+        let offset = blob.len();
+        let mut encoder = DeflateEncoder::new(&mut blob, Compression::best());
+        encoder.write_all(json.as_bytes())?;
+        encoder.finish()?;
+        let (length, unpacked) = (blob.len() - offset, json.len());
+        writeln!(
+            tables,
+            "PackedService {{ prefix: {prefix:?}, offset: {offset}, length: {length}, unpacked: {unpacked} }},"
+        )?;
+    }
+    writeln!(tables, "];\npub(super) static ARN_SERVICES: &[&str] = &{:?};", arns.keys().collect::<Vec<_>>())?;
+    Ok(blob)
+}
+
+/// How resources are named: by the service in their ARNs, with the service that says so.
+fn arns_by_service(reference: &Value) -> Result<BTreeMap<String, Vec<(String, String)>>> {
+    let mut arns: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for (prefix, service) in object(reference, "services")? {
+        for resource in object(service, "resources")?.values() {
+            for arn in text(resource, "arn")?.split(", ") {
+                if let Some(named) = arn.split(':').nth(2).filter(|name| !name.contains('$')) {
+                    arns.entry(named.to_owned()).or_default().push((prefix.clone(), arn.to_owned()));
+                }
+            }
+        }
+    }
+    Ok(arns)
+}
+
+/// A service's actions and resources, without what no check asks for; actions by their names in lower case.
+fn without_levels(service: &Value) -> Result<Value> {
+    let mut actions = Map::new();
+    for (name, action) in object(service, "actions")? {
+        let mut action = action.as_object().ok_or("an action is not an object")?.clone();
+        action.remove("level");
+        action.insert("name".to_owned(), name.clone().into());
+        actions.insert(name.to_lowercase(), action.into());
+    }
+    let resources = object(service, "resources")?.clone();
+    Ok(serde_json::json!({"name": text(service, "name")?, "actions": actions, "resources": resources}))
+}
+
+/// Names by which services ask: those that AWS's own policies mention, besides `PREFIX.amazonaws.com`.
+fn write_service_principals(reference: &Value, tables: &mut String) -> Result<()> {
+    const DOMAIN: &str = ".amazonaws.com";
+    let of_services = object(reference, "services")?.keys().map(|prefix| prefix.to_lowercase() + DOMAIN);
+    let mut names: BTreeSet<String> = of_services.collect();
+    let mut rest = vec![unpack(MANAGED_POLICIES)?];
+    while let Some(value) = rest.pop() {
+        match value {
+            Value::Array(elements) => rest.extend(elements),
+            Value::Object(members) => rest.extend(members.into_iter().map(|(_, value)| value)),
+            Value::String(text) => {
+                let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+                let label = text.strip_suffix(DOMAIN).filter(|label| !label.is_empty());
+                names.extend(label.filter(|label| label.bytes().all(word)).map(|_| text.clone()));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    writeln!(tables, "pub(super) static SERVICE_PRINCIPALS: &[&str] = &{:?};", names.iter().collect::<Vec<_>>())?;
     Ok(())
 }
 

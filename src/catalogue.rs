@@ -2,11 +2,15 @@
 //!
 //! The build script makes the tables of `data/`; all of them are sorted and none is read before it is asked.
 
+mod service;
+
 use std::io::Read;
 
 use flate2::read::DeflateDecoder;
 
 use crate::arn::Arn;
+
+pub use service::{ActionFacts, ResourceType, Service};
 
 /// How a condition key's values look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +49,59 @@ pub fn condition_keys() -> impl Iterator<Item = &'static str> {
     exact.chain(tables::CONDITION_KEY_TEMPLATES.iter().map(|key| key.spelling))
 }
 
+/// Whether a condition key (in lower case) can be in requests of every service, whatever its prefix says.
+pub fn is_global_condition_key(folded: &str) -> bool {
+    tables::GLOBAL_CONDITION_KEYS.binary_search(&folded).is_ok()
+}
+
 /// Whether a service (its prefix in lower case, e.g. `s3`) supports resource control policies.
 pub fn supports_resource_control_policies(service: &str) -> bool {
     tables::RESOURCE_CONTROL_SERVICES.binary_search(&service).is_ok()
+}
+
+/// What AWS's service reference says of a service (its prefix in lower case); None if it has no such service.
+/// Decompressed and parsed at each call.
+pub fn service(prefix: &str) -> Option<Service> {
+    let index = tables::SERVICES.binary_search_by(|service| service.prefix.cmp(prefix)).ok()?;
+    serde_json::from_str(&tables::SERVICES.get(index)?.json()?).ok()
+}
+
+/// The prefixes of all services, sorted.
+pub fn service_prefixes() -> impl Iterator<Item = &'static str> {
+    tables::SERVICES.iter().map(|service| service.prefix)
+}
+
+/// What may stand in the third part of an ARN, as far as AWS says how its resources are named; sorted.
+pub fn arn_services() -> &'static [&'static str] {
+    tables::ARN_SERVICES
+}
+
+/// Names by which services are known to ask, such as `ec2.amazonaws.com`; sorted, and not all there are.
+pub fn service_principals() -> &'static [&'static str] {
+    tables::SERVICE_PRINCIPALS
+}
+
+/// Where what is known of a service lies among [`tables::REFERENCE`].
+struct PackedService {
+    prefix: &'static str,
+    offset: usize,
+    length: usize,
+    /// Length when decompressed.
+    unpacked: usize,
+}
+
+impl PackedService {
+    fn json(&self) -> Option<String> {
+        unpacked(tables::REFERENCE, self.offset, self.length, self.unpacked)
+    }
+}
+
+/// A stream of a blob, decompressed.
+fn unpacked(blob: &[u8], offset: usize, length: usize, unpacked: usize) -> Option<String> {
+    let packed = blob.get(offset..)?.get(..length)?;
+    let mut text = String::with_capacity(unpacked);
+    DeflateDecoder::new(packed).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// Where the document of a managed policy lies among [`tables::DOCUMENTS`].
@@ -66,10 +120,7 @@ impl ManagedPolicy {
     }
 
     fn document(&self) -> Option<String> {
-        let packed = tables::DOCUMENTS.get(self.offset..)?.get(..self.length)?;
-        let mut document = String::with_capacity(self.unpacked);
-        DeflateDecoder::new(packed).read_to_string(&mut document).ok()?;
-        Some(document)
+        unpacked(tables::DOCUMENTS, self.offset, self.length, self.unpacked)
     }
 }
 
@@ -97,9 +148,11 @@ impl Template {
 }
 
 mod tables {
-    use super::{ConditionKey, ConditionKeyFacts, ManagedPolicy, Template};
+    use super::{ConditionKey, ConditionKeyFacts, ManagedPolicy, PackedService, Template};
 
     pub(super) static DOCUMENTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/managed-policies.bin"));
+
+    pub(super) static REFERENCE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/service-reference.bin"));
 
     include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
 }
@@ -196,6 +249,20 @@ mod tests {
         assert!(!keys.contains(&"aws:ResourceTag/tag-key"));
         assert!(tables::CONDITION_KEYS.is_sorted_by_key(|key| key.folded));
         assert!(tables::CONDITION_KEYS.iter().all(|key| key.folded == fold_key(key.spelling)));
+    }
+
+    #[test]
+    fn every_service_decompresses_and_parses() {
+        let prefixes: Vec<_> = service_prefixes().collect();
+        assert_eq!(prefixes.len(), 456);
+        assert!(prefixes.is_sorted() && arn_services().is_sorted() && service_principals().is_sorted());
+        let services: Vec<_> = prefixes.iter().map(|prefix| service(prefix).expect(prefix)).collect();
+        assert_eq!(services.iter().map(|service| service.actions.len()).sum::<usize>(), 22_091);
+        let s3 = service("s3").unwrap();
+        assert_eq!(s3.actions["getobject"].name, "GetObject");
+        assert_eq!(s3.resources["bucket"].arn, "arn:${Partition}:s3:::${BucketName}");
+        assert!(s3.actions["listallmybuckets"].resources.is_empty());
+        assert!(service("S3").is_none() && service("nope").is_none());
     }
 
     #[test]
