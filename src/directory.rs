@@ -12,6 +12,7 @@ mod registry;
 mod resolve;
 mod resource;
 mod schema;
+mod written;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::arn::{AccountId, Arn};
 use crate::policy::CompiledPolicy;
 
 pub use loader::Loader;
+pub use written::{Holder, Written};
 
 /// Everything that the store knows. Built by [`Loader`], immutable afterwards.
 #[derive(Debug, Default)]

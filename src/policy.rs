@@ -13,17 +13,23 @@ mod resource;
 mod spelled;
 mod validate;
 mod variable;
+mod written;
 
 use std::sync::Arc;
 
 pub use compile::{Circumstances, CompiledPolicy, CompiledStatement};
 pub use condition::{Facts, Values, parse_date};
-pub use document::Effect;
+pub use document::{Condition, Effect, Element, PolicyDocument, PrincipalElement, Statement, Text};
 pub use key::{Cardinality, ConditionKey, KeySource};
 pub use listener::{ElementName, Found, Listener, Nobody};
 pub use principal::{GrantClass, PrincipalFacts};
 pub use spelled::{Spelled, SpelledCondition};
 pub use variable::Resolve;
+pub use written::{WrittenPolicy, written};
+
+pub(crate) use condition::ip::parse as parse_network;
+pub(crate) use condition::numeric::Decimal;
+pub(crate) use condition::operator::{Family, Operator, Quantifier, Relation, StringMode};
 
 use crate::finding::{Findings, Position};
 use crate::json::{self, Node};

@@ -22,7 +22,7 @@ pub mod status;
 mod wake;
 mod watch;
 
-pub use self::build::{build, load_once};
+pub use self::build::{build, load_once, load_with_written};
 pub use self::status::{LastReload, ReloadResult, SharedStatus, Status};
 
 use cycle::Cycle;

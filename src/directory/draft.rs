@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::identity::{Identity, Place};
 use super::registry::{Identified, Registry};
-use super::{EntityTags, Organization, Resource, StoreOptions, VpcEndpoint};
+use super::{EntityTags, Holder, Organization, Resource, StoreOptions, VpcEndpoint, Written};
 use crate::finding::{Findings, NearMisses, Position};
 use crate::json::{Node, Value};
 use crate::policy::{self, CompiledPolicy, PolicyKind, PolicyName};
@@ -35,6 +35,8 @@ pub(super) struct Draft {
     pub(super) organization: Option<(Place, Option<Organization>)>,
     pub(super) policy_count: usize,
     pub(super) statement_count: usize,
+    /// What is kept for checks, if anything is.
+    pub(super) written: Option<Written>,
     /// Texts of references: few policies and groups are named by many users.
     texts: HashSet<Arc<str>>,
 }
@@ -142,6 +144,9 @@ impl Draft {
             return None; // The schema has said so.
         }
         let name = PolicyName { reference: reference.into(), file: Arc::clone(file) };
+        if let Some(written) = &mut self.written {
+            written.policies.extend(policy::written(node, kind, name.clone()));
+        }
         let policy = policy::load(node, kind, name, &mut self.findings)?;
         self.policy_count += 1;
         self.statement_count += policy.statement_count();
@@ -160,6 +165,20 @@ impl Draft {
             }
         };
         Some(Reference { text, position: node.position })
+    }
+
+    /// Notes how many policies and groups somebody has, if that is kept.
+    pub(super) fn note_holder(&mut self, identity: &Identity, attached: &[Reference], groups: &[Reference]) {
+        if let (Some(written), true) = (&mut self.written, identity.known) {
+            written.holders.push(Holder {
+                arn: identity.arn.clone(),
+                kind: identity.kind.noun(),
+                file: Arc::clone(&identity.place.file),
+                position: identity.place.position,
+                attached: attached.len(),
+                groups: groups.len(),
+            });
+        }
     }
 
     /// Reports a second definition of something that may be defined once.

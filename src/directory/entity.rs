@@ -17,6 +17,7 @@ impl Draft {
         let identity = self.identify(file, node, Kind::User);
         let principal = self.principal(file, node, identity, ["UserId", "UserPolicyList"]);
         let groups = self.references(elements(node, "GroupList"));
+        self.note_holder(&principal.identity, &principal.grants.attached, &groups);
         self.users.add(User { principal, groups }, &mut self.findings);
     }
 
@@ -24,6 +25,7 @@ impl Draft {
     pub(super) fn role(&mut self, file: &Arc<str>, node: &Node<'_>) {
         let identity = self.identify(file, node, Kind::Role);
         let principal = self.principal(file, node, identity, ["RoleId", "RolePolicyList"]);
+        self.note_holder(&principal.identity, &principal.grants.attached, &[]);
         let arn = principal.identity.arn.clone();
         let document = node.get("AssumeRolePolicyDocument");
         let trust = document.and_then(|document| self.compile(file, document, PolicyKind::Trust, &arn));
@@ -39,6 +41,7 @@ impl Draft {
     pub(super) fn group(&mut self, file: &Arc<str>, node: &Node<'_>) {
         let identity = self.identify(file, node, Kind::Group);
         let grants = self.grants(file, node, "GroupPolicyList", &identity.arn);
+        self.note_holder(&identity, &grants.attached, &[]);
         self.groups.add(Group { identity, grants }, &mut self.findings);
     }
 

@@ -7,7 +7,7 @@ use super::entity::elements;
 use super::keys;
 use super::resolve::resolve;
 use super::schema;
-use super::{Directory, StoreOptions};
+use super::{Directory, StoreOptions, Written};
 use crate::finding::{Finding, Position, near_miss};
 use crate::json::{self, Node, Value};
 
@@ -88,6 +88,18 @@ impl Loader {
     /// A store without files.
     pub fn new(options: &StoreOptions) -> Self {
         Self { draft: Draft::new(options) }
+    }
+
+    /// A store without files, of which what is written is kept for checks, besides what becomes of it.
+    pub fn keeping_written(options: &StoreOptions) -> Self {
+        let mut loader = Self::new(options);
+        loader.draft.written = Some(Written::default());
+        loader
+    }
+
+    /// What was written in the files so far; nothing, unless it is kept. For once: it is handed over.
+    pub fn written(&mut self) -> Written {
+        self.draft.written.take().unwrap_or_default()
     }
 
     /// Reads one file. `path` is relative to the store's root, with `/` between folders: their names may give the

@@ -10,7 +10,9 @@ use crate::json::{Member, Node, Value};
 
 /// A policy document.
 #[derive(Debug)]
-pub(super) struct PolicyDocument {
+pub struct PolicyDocument {
+    /// `Version`, if it is given.
+    pub version: Option<Text>,
     /// Whether `${...}` is a variable: under version 2012-10-17.
     pub variables: bool,
     /// Its statements.
@@ -19,11 +21,13 @@ pub(super) struct PolicyDocument {
 
 /// One statement.
 #[derive(Debug)]
-pub(super) struct Statement {
+pub struct Statement {
     /// Where it starts.
     pub position: Position,
     /// Its id; an empty one counts as none.
     pub sid: Option<Text>,
+    /// Where an empty id stands.
+    pub empty_sid: Option<Position>,
     /// Allow or Deny.
     pub effect: Effect,
     /// `Principal` or `NotPrincipal`.
@@ -34,6 +38,8 @@ pub(super) struct Statement {
     pub resource: Option<Element<Vec<Text>>>,
     /// `Condition`, one entry per operator and key.
     pub conditions: Vec<Condition>,
+    /// Where a `Condition`, or an operator in it, has nothing in it.
+    pub empty_conditions: Vec<Position>,
 }
 
 /// What a statement does when it applies.
@@ -47,7 +53,7 @@ pub enum Effect {
 
 /// An element that comes plain or with `Not`.
 #[derive(Debug)]
-pub(super) struct Element<T> {
+pub struct Element<T> {
     /// Whether it is the `Not...` form.
     pub negated: bool,
     /// Where its key stands.
@@ -58,7 +64,7 @@ pub(super) struct Element<T> {
 
 /// The value of `Principal`.
 #[derive(Debug)]
-pub(super) enum PrincipalElement {
+pub enum PrincipalElement {
     /// `"*"`
     Everyone,
     /// `{"AWS": [...], ...}`: one entry per value, with its key.
@@ -67,7 +73,7 @@ pub(super) enum PrincipalElement {
 
 /// `"Operator": {"key": [values]}`
 #[derive(Debug)]
-pub(super) struct Condition {
+pub struct Condition {
     /// E.g. `ForAnyValue:StringLikeIfExists`.
     pub operator: Text,
     /// E.g. `aws:SourceIp`.
@@ -78,7 +84,7 @@ pub(super) struct Condition {
 
 /// A string and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Text {
+pub struct Text {
     /// The string.
     pub text: String,
     /// Where it starts.
@@ -118,7 +124,9 @@ impl Reader<'_> {
         }
         let variables = self.version(node.get("Version"));
         let statements = self.statements(node);
-        Some(PolicyDocument { variables, statements })
+        let version =
+            node.get("Version").and_then(|node| Some(Text { text: node.as_str()?.into(), position: node.position }));
+        Some(PolicyDocument { version, variables, statements })
     }
 
     /// Whether the version has variables (rules 5 and 6).
@@ -173,7 +181,8 @@ impl Reader<'_> {
             }
         }
         let effect = self.effect(node);
-        let sid = node.get("Sid").and_then(|sid| self.string(sid, "Sid")).filter(|sid| !sid.text.is_empty());
+        let sid = node.get("Sid").and_then(|sid| self.string(sid, "Sid"));
+        let empty_sid = sid.as_ref().filter(|sid| sid.text.is_empty()).map(|sid| sid.position);
         let principal = self.either(node, "Principal", "NotPrincipal").map(|(member, negated)| Element {
             negated,
             position: member.position,
@@ -187,12 +196,14 @@ impl Reader<'_> {
         let conditions = node.get("Condition").map(|block| self.conditions(block)).unwrap_or_default();
         Some(Statement {
             position: node.position,
-            sid,
+            sid: sid.filter(|sid| !sid.text.is_empty()),
+            empty_sid,
             effect: effect?,
             principal,
             action: action?,
             resource,
             conditions,
+            empty_conditions: node.get("Condition").map(empty_objects).unwrap_or_default(),
         })
     }
 
@@ -353,6 +364,18 @@ impl Reader<'_> {
 /// A lone value equals a list of one (rule 2).
 fn one_or_many<'n, 'a>(node: &'n Node<'a>) -> &'n [Node<'a>] {
     node.as_array().unwrap_or(std::slice::from_ref(node))
+}
+
+/// Where a `Condition`, or an operator in it, is an object with nothing in it.
+fn empty_objects(block: &Node<'_>) -> Vec<Position> {
+    let operators = block.as_object().unwrap_or_default();
+    let members = operators.iter().map(|member| (&member.node, member.position));
+    let is_empty = |node: &Node<'_>| node.as_object().is_some_and(<[_]>::is_empty);
+    std::iter::once((block, block.position))
+        .chain(members)
+        .filter(|(node, _)| is_empty(node))
+        .map(|(_, at)| at)
+        .collect()
 }
 
 /// `YYYY-MM-DD`, leading zeros optional.

@@ -38,7 +38,7 @@ fn quota(kind: PolicyKind, reference: &str) -> Option<(usize, &'static str)> {
 }
 
 /// Characters of a value without white space between its tokens.
-fn characters(node: &Node<'_>) -> usize {
+pub(super) fn characters(node: &Node<'_>) -> usize {
     let commas = |count: usize| count.saturating_sub(1);
     match &node.value {
         Value::Null => 4,

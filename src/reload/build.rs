@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::directory::{Directory, Loader, StoreOptions};
+use crate::directory::{Directory, Loader, StoreOptions, Written};
 use crate::finding::Finding;
 use crate::snapshot::Loaded;
 
@@ -15,31 +15,44 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// One second in all.
 const LOOKS: usize = 10;
 
+/// A directory with warnings, or everything that is wrong.
+type Built = Result<(Directory, Vec<Finding>), Vec<Finding>>;
+
 /// Builds the directory that the files describe, with warnings; or says everything that is wrong, sorted. Depends on
 /// nothing but its arguments: what `validate` accepts, the service accepts.
-pub fn build(files: &SourceFiles, options: &StoreOptions) -> Result<(Directory, Vec<Finding>), Vec<Finding>> {
-    let mut loader = Loader::new(options);
+pub fn build(files: &SourceFiles, options: &StoreOptions) -> Built {
+    built_by(Loader::new(options), files).0
+}
+
+/// What comes of the files, and what a loader that keeps it has kept of what is written in them.
+fn built_by(mut loader: Loader, files: &SourceFiles) -> (Built, Written) {
     files.findings.iter().for_each(|finding| loader.unreadable(finding.clone()));
     files.files.iter().for_each(|file| loader.file(&file.path, &file.text));
-    loader.finish()
+    let written = loader.written();
+    (loader.finish(), written)
 }
 
 /// Reads and builds a store once: for the start of the service, and for commands.
 ///
 /// A store that is wrong and changes meanwhile (a file caught half-written) is looked at again, for a second at most.
 pub fn load_once(directory: &Path, options: &StoreOptions) -> Result<Loaded, Vec<Finding>> {
-    load_while_changing(directory, options, || thread::sleep(LOOK_AGAIN))
+    load_while_changing(directory, || Loader::new(options), || thread::sleep(LOOK_AGAIN)).0
+}
+
+/// Loads a store as [`load_once`] does, and keeps what is written in it for checks.
+pub fn load_with_written(directory: &Path, options: &StoreOptions) -> (Result<Loaded, Vec<Finding>>, Written) {
+    load_while_changing(directory, || Loader::keeping_written(options), || thread::sleep(LOOK_AGAIN))
 }
 
 fn load_while_changing(
     directory: &Path,
-    options: &StoreOptions,
+    loader: impl Fn() -> Loader,
     mut wait: impl FnMut(),
-) -> Result<Loaded, Vec<Finding>> {
+) -> (Result<Loaded, Vec<Finding>>, Written) {
     let mut files = SourceFiles::read(directory);
-    let mut built = build(&files, options);
+    let mut built = built_by(loader(), &files);
     for _ in 0..LOOKS {
-        if built.is_ok() {
+        if built.0.is_ok() {
             break;
         }
         wait();
@@ -47,9 +60,10 @@ fn load_while_changing(
             break;
         }
         files = SourceFiles::read(directory);
-        built = build(&files, options);
+        built = built_by(loader(), &files);
     }
-    built.map(|built| loaded(&files, built))
+    let (built, written) = built;
+    (built.map(|built| loaded(&files, built)), written)
 }
 
 /// What was built, with what it was built from.
@@ -70,13 +84,17 @@ mod tests {
         let file = store.path().join("a.json");
         fs::write(&file, "{").unwrap();
         let mut looks = 0;
-        let loaded = load_while_changing(store.path(), &StoreOptions::default(), || {
-            if let Some(text) = writes.get(looks) {
-                fs::write(&file, text).unwrap();
-            }
-            looks += 1;
-        });
-        let errors = loaded.err().unwrap_or_default();
+        let loaded = load_while_changing(
+            store.path(),
+            || Loader::new(&StoreOptions::default()),
+            || {
+                if let Some(text) = writes.get(looks) {
+                    fs::write(&file, text).unwrap();
+                }
+                looks += 1;
+            },
+        );
+        let errors = loaded.0.err().unwrap_or_default();
         (looks, errors.iter().map(ToString::to_string).collect())
     }
 

@@ -31,7 +31,7 @@ impl Networks {
 }
 
 /// Reads an address, with or without prefix length. An IPv4-mapped IPv6 address is its IPv4 address.
-fn parse(text: &str) -> Option<IpNet> {
+pub(crate) fn parse(text: &str) -> Option<IpNet> {
     if !text.contains('/') {
         return text.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
     }

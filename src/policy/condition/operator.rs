@@ -151,7 +151,7 @@ fn unknown(text: &str, prefix_length: Option<usize>, base: &str, if_exists: bool
 
 impl UnknownOperator {
     /// Adds it to the findings.
-    pub(crate) fn report(&self, operator: &Text, reader: &mut Reader<'_>) {
+    pub(in crate::policy) fn report(&self, operator: &Text, reader: &mut Reader<'_>) {
         let finding = reader.error(operator.position, "unknown-operator", self.message.as_str());
         if let Some(meant) = &self.meant {
             finding.hint(format!("did you mean `{meant}`?"));
