@@ -37,7 +37,7 @@ pub enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Decide one request, and show the statements that made the decision
     Check(check::CheckArgs),
-    /// Say what loading a policy store would say
+    /// Say what loading a policy store would say, and what is probably not meant in it
     Validate(validate::ValidateArgs),
     /// Run policy test suites
     Test(test::TestArgs),

@@ -1,5 +1,7 @@
 //! What is wrong with a file, worded for the person who will mend it: where, what, and a hint.
 
+pub mod codes;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -23,16 +25,34 @@ impl Position {
 pub enum Severity {
     /// Refuses the snapshot.
     Error,
-    /// Does not refuse the snapshot, unless `--strict`.
+    /// Lets more happen than is likely to be meant. Only checks give it; never refuses the snapshot.
+    SecurityWarning,
+    /// Does not refuse the snapshot, unless `--strict` and it comes of loading.
     Warning,
+    /// Could be written better, and would decide the same. Only checks give it; never refuses the snapshot.
+    Suggestion,
 }
 
 impl Severity {
-    /// The word people read: `error` or `warning`.
+    /// The word people read: `error`, `security warning`, `warning` or `suggestion`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
+            Self::SecurityWarning => "security warning",
             Self::Warning => "warning",
+            Self::Suggestion => "suggestion",
+        }
+    }
+}
+
+impl Severity {
+    /// The word machines read: as [`Severity::as_str`], in one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::SecurityWarning => "security_warning",
+            Self::Warning => "warning",
+            Self::Suggestion => "suggestion",
         }
     }
 }
@@ -47,7 +67,7 @@ pub struct Finding {
     pub file: Arc<str>,
     /// Where in the file.
     pub position: Position,
-    /// Error or warning.
+    /// How much it weighs.
     pub severity: Severity,
     /// Stable, kebab-case name of the rule that was broken, e.g. `duplicate-key`.
     pub code: &'static str,
@@ -62,8 +82,8 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Position { line, column } = self.position;
         write!(f, "{}:{line}:{column}: ", self.file)?;
-        if self.severity == Severity::Warning {
-            f.write_str("warning: ")?;
+        if self.severity != Severity::Error {
+            write!(f, "{}: ", self.severity.as_str())?;
         }
         f.write_str(&self.message)?;
         match &self.hint {
@@ -122,6 +142,17 @@ impl Findings {
         message: impl Into<String>,
     ) -> &mut Self {
         self.push(Severity::Warning, file, position, code, message.into())
+    }
+
+    /// Adds what a check has found: its severity is the one that [`codes`] gives its code.
+    pub fn found(
+        &mut self,
+        file: &Arc<str>,
+        position: Position,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> &mut Self {
+        self.push(codes::severity(code), file, position, code, message.into())
     }
 
     /// Adds a finding that is made already.

@@ -40,6 +40,8 @@ pub mod catalogue;
 pub mod policy;
 // Who exists, and which policies are attached to them: the policy store, read and resolved.
 pub mod directory;
+// What is allowed to be written, and probably not meant: for `validate` only.
+pub mod checks;
 
 // Deciding: an immutable state, and a pure function of it.
 pub mod snapshot;

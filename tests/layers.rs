@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module with the level that it stands on; it may use modules of lower levels only.
-const LEVELS: [(&str, u8); 21] = [
+const LEVELS: [(&str, u8); 22] = [
     ("arn", 0),
     ("finding", 0),
     ("proto", 0),
@@ -18,6 +18,7 @@ const LEVELS: [(&str, u8); 21] = [
     ("cache", 2),
     ("policy", 3),
     ("directory", 4),
+    ("checks", 5),
     ("config", 5),
     ("snapshot", 5),
     ("evaluate", 6),

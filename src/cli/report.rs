@@ -165,7 +165,8 @@ impl Paint {
         let (first, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
         let first = match finding.severity {
             Severity::Error => self.red(first),
-            Severity::Warning => self.yellow(first),
+            Severity::SecurityWarning | Severity::Warning => self.yellow(first),
+            Severity::Suggestion => first.to_owned(),
         };
         first + rest
     }
@@ -178,8 +179,12 @@ impl Paint {
 pub(super) struct Tally {
     /// How many errors.
     pub(super) errors: usize,
+    /// How many security warnings; only checks give them.
+    pub(super) security_warnings: usize,
     /// How many warnings.
     pub(super) warnings: usize,
+    /// How many suggestions; only checks give them.
+    pub(super) suggestions: usize,
     files: BTreeSet<Arc<str>>,
 }
 
@@ -190,7 +195,9 @@ impl Tally {
         for finding in findings {
             match finding.severity {
                 Severity::Error => tally.errors += 1,
+                Severity::SecurityWarning => tally.security_warnings += 1,
                 Severity::Warning => tally.warnings += 1,
+                Severity::Suggestion => tally.suggestions += 1,
             }
             tally.files.insert(Arc::clone(&finding.file));
         }
@@ -199,9 +206,14 @@ impl Tally {
 }
 
 impl Display for Tally {
-    /// `2 errors, 1 warning in 14 files`
+    /// `2 errors, 1 warning in 14 files`; what only checks give is counted where there is some.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", counted(self.errors, "error"), counted(self.warnings, "warning"))?;
+        for (count, noun) in [(self.security_warnings, "security warning"), (self.suggestions, "suggestion")] {
+            if count > 0 {
+                write!(f, ", {}", counted(count, noun))?;
+            }
+        }
         if self.files.is_empty() { Ok(()) } else { write!(f, " in {}", counted(self.files.len(), "file")) }
     }
 }

@@ -6,6 +6,7 @@ use clap::builder::BoolishValueParser;
 
 use super::report::{self, Tally, Terminal};
 use crate::arn::AccountId;
+use crate::checks;
 use crate::config::is_partition;
 use crate::directory::{Loader, StoreOptions};
 use crate::finding::Finding;
@@ -50,6 +51,12 @@ fn partition(text: &str) -> Result<String, String> {
 pub(super) fn load(directory: &Path, options: &StoreOptions) -> Store {
     let loaded = reload::load_once(directory, options)?;
     Ok(loaded.into_snapshot(1))
+}
+
+/// Loads a directory, and checks what is written in it: the store, and what checks have found besides.
+pub(super) fn load_and_check(directory: &Path, options: &StoreOptions) -> (Store, Vec<Finding>) {
+    let (loaded, written) = reload::load_with_written(directory, options);
+    (loaded.map(|loaded| loaded.into_snapshot(1)), checks::check(&written))
 }
 
 /// Prints why a directory cannot be loaded; the sentence that sums it up is left to the caller.

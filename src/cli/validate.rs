@@ -1,4 +1,4 @@
-//! `iamd validate`: what loading would say.
+//! `iamd validate`: what loading would say, and what checks find besides.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ mod sarif;
 
 /// The stores, and how to report on them.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: 0 every store can be loaded, 4 one cannot.")]
+#[command(after_help = "Exit code: 0 every store can be loaded, 4 one cannot. Checks refuse nothing.")]
 pub struct ValidateArgs {
     /// Directories, each a policy store of its own
     #[arg(required = true, value_name = "DIR")]
@@ -34,11 +34,12 @@ enum Format {
     Sarif,
 }
 
-/// A store and what loading it says.
+/// A store, what loading it says, and what checks find in it.
 struct Judged {
     directory: PathBuf,
     /// Policies and statements; None if it cannot be loaded.
     loaded: Option<(usize, usize)>,
+    /// Sorted.
     findings: Vec<Finding>,
 }
 
@@ -58,17 +59,23 @@ pub fn run(args: ValidateArgs) -> ExitCode {
 }
 
 fn judge(directory: PathBuf, options: &StoreOptions) -> Judged {
-    match store::load(&directory, options) {
+    // Checks refuse nothing: what is valid is what the service loads.
+    let (store, checked) = store::load_and_check(&directory, options);
+    let (loaded, mut findings) = match store {
         Ok(snapshot) => {
-            let loaded = Some((snapshot.directory.policy_count, snapshot.directory.statement_count));
-            Judged { directory, loaded, findings: snapshot.warnings }
+            let totals = (snapshot.directory.policy_count, snapshot.directory.statement_count);
+            (Some(totals), snapshot.warnings)
         }
-        Err(findings) => Judged { directory, loaded: None, findings },
-    }
+        Err(findings) => (None, findings),
+    };
+    findings.extend(checked);
+    findings.sort();
+    Judged { directory, loaded, findings }
 }
 
 fn print_text(judged: &[Judged], terminal: &mut Terminal) {
-    for finding in seen_from_here(judged) {
+    for mut finding in seen_from_here(judged) {
+        finding.message = format!("{} [{}]", finding.message, finding.code);
         terminal.out.findings([&finding]);
     }
 }

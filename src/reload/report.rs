@@ -43,7 +43,9 @@ fn findings(all: &[Finding]) {
         let (line, column, hint) = (position.line, position.column, hint.as_deref());
         match severity {
             Severity::Error => tracing::error!(%file, line, column, code, hint, "{message}"),
-            Severity::Warning => tracing::warn!(%file, line, column, code, hint, "{message}"),
+            Severity::SecurityWarning | Severity::Warning | Severity::Suggestion => {
+                tracing::warn!(%file, line, column, code, hint, "{message}");
+            }
         }
     }
     let more = all.len().saturating_sub(SHOWN_FINDINGS);

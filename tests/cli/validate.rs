@@ -34,7 +34,8 @@ fn a_sound_store_is_said_to_be_so() {
 fn every_error_of_every_directory_is_reported() {
     let run = broken().run(&["validate", "bad store", "good", "empty", "absent"]);
     assert_eq!(run.code, 4);
-    let twice = "bad store/123456789012/twice.json:2:2: the key `UserName` is given twice, first on line 1\n";
+    let twice =
+        "bad store/123456789012/twice.json:2:2: the key `UserName` is given twice, first on line 1 [duplicate-key]\n";
     let cut = "bad store/123456789012/cut.json:1:14: ";
     assert!(run.out.contains(twice) && run.out.contains(cut), "{}", run.out);
     for line in [
@@ -66,6 +67,33 @@ fn warnings_refuse_only_when_strict() {
 }
 
 #[test]
+fn checks_refuse_nothing() {
+    let open =
+        r#"{"Version": "2012-10-17", "Statement": {"Sid": "", "Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+    let place = Place::new(&[("store/123456789012/Admin.json", open)]);
+    for arguments in [&["validate", "store"][..], &["validate", "--strict", "store"]] {
+        let run = place.run(arguments);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let wide = "store/123456789012/Admin.json:1:40: security warning: the statement allows every action on every \
+                    resource [allow-everything]\n  hint: list what is needed, or add a condition\n";
+        assert!(run.out.starts_with(wide), "{}", run.out);
+        assert!(
+            run.err.ends_with("no errors, no warnings, 1 security warning, 1 suggestion in 1 file\n"),
+            "{}",
+            run.err
+        );
+    }
+    let json: Value = serde_json::from_str(&place.run(&["validate", "store", "--format", "json"]).out).unwrap();
+    assert_eq!((&json["security_warnings"], &json["suggestions"]), (&1.into(), &1.into()));
+    let [wide, sid] = json["directories"][0]["findings"].as_array().unwrap().as_slice() else { panic!("{json}") };
+    assert_eq!((&wide["severity"], &sid["severity"]), (&"security_warning".into(), &"suggestion".into()));
+    let sarif: Value = serde_json::from_str(&place.run(&["validate", "store", "--format", "sarif"]).out).unwrap();
+    let run = &sarif["runs"][0];
+    assert_eq!((&run["results"][0]["level"], &run["results"][1]["level"]), (&"warning".into(), &"note".into()));
+    assert_eq!(run["tool"]["driver"]["rules"][0]["properties"]["tags"], serde_json::json!(["security"]));
+}
+
+#[test]
 fn json_has_every_field_of_a_finding() {
     let run = broken().run(&["validate", "bad store", "good", "--format", "json"]);
     assert_eq!(run.code, 4);
@@ -80,6 +108,7 @@ fn json_has_every_field_of_a_finding() {
         serde_json::json!({
             "severity": "error", "code": "duplicate-key", "file": "123456789012/twice.json", "line": 2, "column": 2,
             "message": "the key `UserName` is given twice, first on line 1", "hint": null,
+            "help": "docs/findings/duplicate-key.md",
         })
     );
 }
@@ -93,7 +122,9 @@ fn sarif_points_into_the_store() {
     let run = &log["runs"][0];
     let driver = &run["tool"]["driver"];
     assert_eq!((&driver["name"], &driver["version"]), (&"iamd".into(), &env!("CARGO_PKG_VERSION").into()));
-    assert_eq!(driver["rules"], serde_json::json!([{"id": "duplicate-key"}, {"id": "json-syntax"}]));
+    let rules: Vec<_> = driver["rules"].as_array().unwrap().iter().map(|rule| &rule["id"]).collect();
+    assert_eq!(rules, ["duplicate-key", "json-syntax"]);
+    assert_eq!(driver["rules"][1]["help"]["text"], "see docs/findings/json-syntax.md");
     let base = run["originalUriBaseIds"]["STORE"]["uri"].as_str().unwrap();
     assert!(base.starts_with("file:///") && base.ends_with("/bad%20store/"), "{base}");
     let result = &run["results"][1];

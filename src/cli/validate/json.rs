@@ -4,13 +4,19 @@ use serde_json::{Value as Json, json};
 
 use super::Judged;
 use crate::cli::report::Tally;
-use crate::finding::Finding;
+use crate::finding::{Finding, codes};
 
 /// The whole report.
 pub(super) fn document(judged: &[Judged]) -> Json {
     let tally = Tally::of(judged.iter().flat_map(|judged| &judged.findings));
     let directories: Vec<_> = judged.iter().map(directory).collect();
-    json!({"errors": tally.errors, "warnings": tally.warnings, "directories": directories})
+    json!({
+        "errors": tally.errors,
+        "security_warnings": tally.security_warnings,
+        "warnings": tally.warnings,
+        "suggestions": tally.suggestions,
+        "directories": directories,
+    })
 }
 
 fn directory(judged: &Judged) -> Json {
@@ -25,12 +31,13 @@ fn directory(judged: &Judged) -> Json {
 
 fn finding(finding: &Finding) -> Json {
     json!({
-        "severity": finding.severity.as_str(),
+        "severity": finding.severity.name(),
         "code": finding.code,
         "file": *finding.file,
         "line": finding.position.line,
         "column": finding.position.column,
         "message": finding.message,
         "hint": finding.hint,
+        "help": codes::page(finding.code),
     })
 }

@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value as Json, json};
 
 use super::Judged;
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity, codes};
 
 /// What stays as it is in the path of a URI: RFC 3986's unreserved characters, and `/`.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -15,7 +15,7 @@ const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// The whole report: one run, a base URI for each store.
 pub(super) fn document(judged: &[Judged]) -> Json {
     let codes: BTreeSet<_> = findings(judged).map(|(_, finding)| finding.code).collect();
-    let rules: Vec<_> = codes.iter().map(|code| json!({"id": code})).collect();
+    let rules: Vec<_> = codes.into_iter().map(rule).collect();
     let results: Vec<_> = findings(judged).map(|(base, finding)| result(&base, finding)).collect();
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -27,6 +27,28 @@ pub(super) fn document(judged: &[Judged]) -> Json {
             "results": results,
         }],
     })
+}
+
+/// What a code means. SARIF's `helpUri` must be absolute, and the pages stand in the repository: they are named in `help`.
+fn rule(name: &str) -> Json {
+    let page = codes::page(name);
+    let Some(code) = codes::find(name) else { return json!({"id": name}) };
+    let tags: &[&str] = if code.severity == Severity::SecurityWarning { &["security"] } else { &[] };
+    json!({
+        "id": name,
+        "shortDescription": {"text": code.summary},
+        "help": {"text": format!("see {page}"), "markdown": format!("[{page}]({page})")},
+        "defaultConfiguration": {"level": level(code.severity)},
+        "properties": {"severity": code.severity.name(), "tags": tags},
+    })
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::SecurityWarning | Severity::Warning => "warning",
+        Severity::Suggestion => "note",
+    }
 }
 
 fn findings(judged: &[Judged]) -> impl Iterator<Item = (String, &Finding)> {
@@ -62,7 +84,7 @@ fn result(base: &str, finding: &Finding) -> Json {
     let uri = utf8_percent_encode(&finding.file, IN_PATH).to_string();
     json!({
         "ruleId": finding.code,
-        "level": finding.severity.as_str(),
+        "level": level(finding.severity),
         "message": {"text": message},
         "locations": [{"physicalLocation": {
             "artifactLocation": {"uri": uri, "uriBaseId": base},
@@ -86,7 +108,17 @@ mod tests {
     fn every_finding_is_a_result_below_its_store() {
         let document = document(&[judged("/a b", "x.json"), judged("/c/", "users/é.json")]);
         let run = &document["runs"][0];
-        assert_eq!(run["tool"]["driver"]["rules"], json!([{"id": "unknown-operator"}]));
+        let rule = json!({
+            "id": "unknown-operator",
+            "shortDescription": {"text": "there is no such condition operator"},
+            "help": {
+                "text": "see docs/findings/unknown-operator.md",
+                "markdown": "[docs/findings/unknown-operator.md](docs/findings/unknown-operator.md)",
+            },
+            "defaultConfiguration": {"level": "error"},
+            "properties": {"severity": "error", "tags": []},
+        });
+        assert_eq!(run["tool"]["driver"]["rules"], json!([rule]));
         assert_eq!(
             run["originalUriBaseIds"],
             json!({"STORE": {"uri": "file:///a%20b/"}, "STORE2": {"uri": "file:///c/"}})

@@ -1,0 +1,198 @@
+//! `Principal`: who is let in, and by which conditions they are held.
+
+use crate::access::fold_key;
+use crate::arn::Arn;
+use crate::catalogue;
+use crate::finding::{Position, near_miss};
+use crate::policy::{Effect, Family, Operator, PolicyKind, PrincipalElement, Quantifier, Statement, Text};
+
+use super::Subject;
+
+/// Keys that say who asks, or from where, in a way that outsiders cannot choose; in lower case.
+const RESTRICTING: [&str; 22] = [
+    "aws:principalaccount",
+    "aws:principalarn",
+    "aws:principalorgid",
+    "aws:principalorgpaths",
+    "aws:principalservicename",
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceip",
+    "aws:sourceorgid",
+    "aws:sourceorgpaths",
+    "aws:sourceowner",
+    "aws:sourcevpc",
+    "aws:sourcevpcarn",
+    "aws:sourcevpce",
+    "aws:userid",
+    "aws:vpceaccount",
+    "aws:vpceorgid",
+    "aws:vpceorgpaths",
+    "aws:vpcsourceip",
+    "kms:calleraccount",
+    "s3:dataaccesspointaccount",
+    "s3:dataaccesspointarn",
+];
+
+/// Keys that tell on whose behalf a service asks, in lower case.
+const SOURCES: [&str; 6] = [
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceorgid",
+    "aws:sourceorgpaths",
+    "aws:sourceowner",
+    "s3:dataaccesspointaccount",
+];
+
+/// Which repository of GitHub asks is said by these keys only, in lower case.
+const GITHUB: &str = "token.actions.githubusercontent.com";
+const GITHUB_KEYS: [&str; 6] =
+    ["sub", "repository", "repository_id", "repository_owner_id", "job_workflow_ref", "enterprise_id"];
+
+/// Suffixes of the names of services.
+const SERVICE_DOMAINS: [&str; 6] =
+    [".amazonaws.com", ".amazonaws.com.cn", ".amazon.com", ".amazonaws.eu", ".aws.internal", ".aws.com"];
+
+/// Checks the element, and what the statement lets whom it names do.
+pub(super) fn check(statement: &Statement, subject: &mut Subject<'_>) {
+    let Some(element) = &statement.principal else { return };
+    let entries: &[(Text, Text)] = match &element.value {
+        PrincipalElement::Everyone => &[],
+        PrincipalElement::Map(entries) => entries,
+    };
+    redundant(entries, subject);
+    for (_, name) in entries.iter().filter(|(kind, _)| kind.text == "Service") {
+        service_name(&name.text, name.position, subject);
+    }
+    let kind = subject.policy.kind;
+    if statement.effect == Effect::Deny || !matches!(kind, PolicyKind::Resource | PolicyKind::Trust) {
+        return;
+    }
+    let everyone =
+        matches!(element.value, PrincipalElement::Everyone) || entries.iter().any(|(_, name)| name.text == "*");
+    if everyone && !is_restricted(statement, &RESTRICTING) {
+        let what = if kind == PolicyKind::Trust { "assume the role" } else { "use the resource" };
+        subject
+            .report(element.position, "public-access", format!("everyone may {what}, whatever their account"))
+            .hint("name principals, or hold them by a condition such as `aws:PrincipalOrgID`");
+    }
+    if kind == PolicyKind::Resource {
+        services_without_source(statement, entries, subject);
+    } else {
+        providers_without_condition(statement, entries, subject);
+    }
+}
+
+/// Whether a condition on one of the keys must hold, and not for any value.
+fn is_restricted(statement: &Statement, keys: &[&str]) -> bool {
+    statement.conditions.iter().any(|condition| {
+        let Ok(Operator { quantifier, family, negated, if_exists }) = Operator::parse(&condition.operator.text) else {
+            return true; // Refused already.
+        };
+        let any_value =
+            |value: &Text| matches!(value.text.as_str(), "*" | "0.0.0.0/0" | "::/0" | "arn:*" | "arn:aws:*");
+        let demands = !negated && !if_exists && family != Family::Null && quantifier != Some(Quantifier::ForAllValues);
+        demands && keys.contains(&fold_key(&condition.key.text).as_str()) && !condition.values.iter().any(any_value)
+    })
+}
+
+/// A service that asks on behalf of anyone: it can be made to by someone else's resource.
+fn services_without_source(statement: &Statement, entries: &[(Text, Text)], subject: &mut Subject<'_>) {
+    if is_restricted(statement, &SOURCES) {
+        return;
+    }
+    for (_, name) in entries.iter().filter(|(kind, _)| kind.text == "Service") {
+        let message = format!("`{}` may use the resource on behalf of any account", name.text);
+        subject
+            .report(name.position, "service-principal-without-source", message)
+            .hint("add a condition on `aws:SourceArn`, `aws:SourceAccount` or `aws:SourceOrgID`");
+    }
+}
+
+/// An identity provider of whose users or applications no condition picks any.
+fn providers_without_condition(statement: &Statement, entries: &[(Text, Text)], subject: &mut Subject<'_>) {
+    for (_, name) in entries.iter().filter(|(kind, _)| kind.text == "Federated") {
+        let Some(host) = host(&name.text) else { continue };
+        let prefix = format!("{}:", fold_key(host));
+        let mut own = statement
+            .conditions
+            .iter()
+            .filter(|condition| needs_key(&condition.operator.text))
+            .filter_map(|condition| fold_key(&condition.key.text).strip_prefix(&prefix).map(str::to_owned));
+        let github = host.eq_ignore_ascii_case(GITHUB);
+        let held = own.any(|key| !github || GITHUB_KEYS.contains(&key.as_str()));
+        if !held {
+            let who = if github { "any repository of GitHub" } else { "everyone whom the provider knows" };
+            let key = if github { "sub" } else { "aud" };
+            let message = format!("{who} may assume the role through `{}`", name.text);
+            subject
+                .report(name.position, "provider-without-condition", message)
+                .hint(format!("add a condition on `{host}:{key}`"));
+        }
+    }
+}
+
+fn needs_key(operator: &str) -> bool {
+    Operator::parse(operator).is_ok_and(|operator| {
+        let Operator { quantifier, negated, if_exists, family } = operator;
+        !negated && !if_exists && family != Family::Null && quantifier != Some(Quantifier::ForAllValues)
+    })
+}
+
+/// The host of an OpenID Connect provider, as its condition keys begin; SAML says whom it means itself.
+fn host(provider: &str) -> Option<&str> {
+    match Arn::parse(provider) {
+        Some(arn) => arn.resource.strip_prefix("oidc-provider/"),
+        None => Some(provider),
+    }
+}
+
+/// The name of a service: well formed, and not a slip in one that is known. No list has them all.
+pub(super) fn service_name(name: &str, at: Position, subject: &mut Subject<'_>) {
+    let known = catalogue::service_principals();
+    if name.contains(['*', '?', '$']) || known.binary_search(&name).is_ok() {
+        return;
+    }
+    let Some(label) = SERVICE_DOMAINS.iter().find_map(|domain| name.strip_suffix(domain)) else {
+        subject
+            .report(at, "unknown-service-principal", format!("`{name}` is not the name of a service of AWS"))
+            .hint("such names end in `.amazonaws.com`");
+        return;
+    };
+    // `s3.eu-west-1.amazonaws.com` is the service in one region.
+    let words: Vec<&str> = label.split('.').collect();
+    let bare = words.iter().filter(|word| !is_region(word)).copied().collect::<Vec<_>>().join(".") + ".amazonaws.com";
+    if known.binary_search(&bare.as_str()).is_ok() || !subject.budget.spend(known.len() * 100) {
+        return;
+    }
+    // The domain makes long words of short ones: what differs has to be little of the label.
+    let labels = known.iter().filter_map(|known| known.strip_suffix(".amazonaws.com"));
+    let own = bare.strip_suffix(".amazonaws.com").unwrap_or_default();
+    let slip = |meant: &&str| strsim::osa_distance(own, meant) * 5 <= own.chars().count();
+    if let Some(meant) = near_miss(own, labels).filter(slip) {
+        subject
+            .report(at, "unknown-service-principal", format!("`{name}` is not known as the name of a service of AWS"))
+            .hint(format!("did you mean `{meant}.amazonaws.com`?"));
+    }
+}
+
+fn is_region(word: &str) -> bool {
+    let mut parts = word.rsplit('-');
+    let number = parts.next().is_some_and(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    number && parts.count() >= 2
+}
+
+fn redundant(entries: &[(Text, Text)], subject: &mut Subject<'_>) {
+    let mut seen = std::collections::HashSet::new();
+    let everyone = entries.iter().any(|(kind, name)| kind.text == "AWS" && name.text == "*");
+    for (kind, name) in entries {
+        let message = if !seen.insert((&kind.text, &name.text)) {
+            format!("the principal `{}` is given twice", name.text)
+        } else if everyone && kind.text == "AWS" && name.text != "*" {
+            format!("`*` covers the principal `{}`", name.text)
+        } else {
+            continue;
+        };
+        subject.report(name.position, "redundant-principal", message);
+    }
+}

@@ -1,0 +1,310 @@
+//! `Resource` and `NotResource`: whether there are such resources, whether the actions take them, and which entries say
+//! nothing more.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use crate::catalogue;
+use crate::policy::{Effect, Element, PolicyKind, Statement, Text};
+
+use super::Subject;
+use super::glob::{covers, glob, intersects};
+use super::reference::{ACCOUNT, Actions, ArnGlob, Format, KnownService, PARTITION, REGION, RESOURCE, SERVICE};
+
+/// The partitions of AWS.
+const PARTITIONS: [&str; 8] =
+    ["aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc"];
+
+/// Checks the element, given what the statement's actions are.
+pub(super) fn check(statement: &Statement, actions: &Actions, subject: &mut Subject<'_>) {
+    let Some(element) = &statement.resource else { return };
+    // Many actions take the same: each type is compared once.
+    let taken: BTreeSet<&Format> = actions
+        .iter()
+        .flat_map(|(service, action)| action.resource_types().flat_map(move |name| service.formats_of(name)))
+        .collect();
+    let mut all_sound = true;
+    for text in &element.value {
+        match entry(text, actions, subject) {
+            Some(arn) if !element.negated => unusable(text, &arn, actions, &taken, subject),
+            Some(_) => {}
+            None => all_sound = false,
+        }
+    }
+    if !element.negated && all_sound {
+        without_resource(statement, element, actions, subject);
+    }
+    redundant(&element.value, subject);
+    let kind = subject.policy.kind;
+    if element.negated && statement.effect == Effect::Allow && kind != PolicyKind::ServiceControl {
+        subject
+            .report(
+                element.position,
+                "not-resource-with-allow",
+                "`NotResource` with `Allow` grants every other resource",
+            )
+            .hint("list the resources to allow, or put `NotResource` into a statement with `Deny`");
+    }
+    if kind == PolicyKind::Resource {
+        element.value.iter().for_each(|text| elsewhere(text, subject));
+    }
+}
+
+/// The pattern, unless something is wrong with how it is written.
+fn entry(text: &Text, actions: &Actions, subject: &mut Subject<'_>) -> Option<ArnGlob> {
+    let arn = ArnGlob::new(&text.text);
+    if arn.parts.len() < 2 {
+        return Some(arn);
+    }
+    let sound = known_partition(text, &arn, subject)
+        && known_service(text, &arn, actions, subject)
+        && well_formed_account(text, &arn, subject)
+        && known_type(text, &arn, actions, subject);
+    sound.then_some(arn)
+}
+
+fn known_partition(text: &Text, arn: &ArnGlob, subject: &mut Subject<'_>) -> bool {
+    let Some(partition) = arn.literal(PARTITION).filter(|partition| !PARTITIONS.contains(&partition.as_str())) else {
+        return true;
+    };
+    let message = format!("`{}`: AWS has no partition `{partition}`", text.text);
+    subject.report(text.position, "unknown-partition", message).hint_near_miss(&partition, PARTITIONS);
+    false
+}
+
+fn known_service(text: &Text, arn: &ArnGlob, actions: &Actions, subject: &mut Subject<'_>) -> bool {
+    let Some(service) = arn.literal(SERVICE) else { return true };
+    let known = catalogue::arn_services().binary_search(&service.as_str()).is_ok()
+        || actions.of.contains_key(service.as_str())
+        || subject.reference.service(&service).is_some();
+    if !known {
+        let message = format!("`{}`: no service of AWS has ARNs with `{service}`", text.text);
+        subject
+            .report(text.position, "unknown-arn-service", message)
+            .hint_near_miss(&service, catalogue::arn_services().iter().copied());
+    }
+    known
+}
+
+fn well_formed_account(text: &Text, arn: &ArnGlob, subject: &mut Subject<'_>) -> bool {
+    let digits = |account: &String| account.starts_with(|c: char| c.is_ascii_digit());
+    let wrong = |account: &String| account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit());
+    let Some(account) = arn.literal(ACCOUNT).filter(|account| digits(account) && wrong(account)) else { return true };
+    let message = format!("`{}`: the account `{account}` is not 12 digits", text.text);
+    subject.report(text.position, "invalid-arn-account", message);
+    false
+}
+
+/// Whether its service names some resource like this.
+fn known_type(text: &Text, arn: &ArnGlob, actions: &Actions, subject: &mut Subject<'_>) -> bool {
+    let Some(service) = arn.literal(SERVICE) else { return true };
+    // `aws` and the like: what AWS owns is named by other rules.
+    if arn.literal(ACCOUNT).is_some_and(|account| account.starts_with(char::is_alphabetic)) {
+        return true;
+    }
+    if subject.budget.is_spent() {
+        return true;
+    }
+    let services = services_of(&service, actions, subject);
+    let own: Vec<&Format> = own_formats(&services, &service).collect();
+    let steps: usize = own.iter().map(|format| 4 * arn.steps(format)).sum();
+    if own.is_empty() || !subject.budget.spend(steps) || own.iter().any(|format| arn.meets(format)) {
+        return true;
+    }
+    if !subject.budget.spend(100 * own.len()) {
+        return true;
+    }
+    let (code, problem, aside) = misplaced(arn, &own);
+    let message = match problem {
+        Some(problem) => format!("`{}`: {problem}", text.text),
+        None => format!("`{service}` has no resources like `{}`", text.text),
+    };
+    let hint = nearest(arn, &service, &services, aside);
+    let finding = subject.report(text.position, code, message);
+    if let Some(arn) = hint {
+        finding.hint(format!("there is `{arn}`"));
+    }
+    false
+}
+
+/// Which part is wrong of an ARN that is like none of its service's: the code, how to say it, and the parts aside from
+/// which there is such an ARN.
+fn misplaced(arn: &ArnGlob, formats: &[&Format]) -> (&'static str, Option<&'static str>, &'static [usize]) {
+    const BOTH: &[usize] = &[ACCOUNT, REGION];
+    let but_for = |aside: &[usize]| formats.iter().any(|format| arn.meets_but_for(&format.parts, aside));
+    let has = |index: usize| arn.parts.get(index).is_some_and(|part| !part.is_empty());
+    let account = if has(ACCOUNT) { "the account is to be left empty" } else { "the account is missing" };
+    let region = if has(REGION) { "the region is to be left empty" } else { "the region is missing" };
+    let both = match (has(REGION), has(ACCOUNT)) {
+        (true, true) => "region and account are to be left empty",
+        (false, false) => "region and account are missing",
+        _ => "region and account are not those of such a resource",
+    };
+    if but_for(&[ACCOUNT]) {
+        ("arn-account", Some(account), &[ACCOUNT])
+    } else if but_for(&[REGION]) {
+        ("arn-region", Some(region), &[REGION])
+    } else if but_for(BOTH) {
+        ("arn-account", Some(both), BOTH)
+    } else {
+        ("unknown-resource-type", None, &[ACCOUNT, REGION, RESOURCE])
+    }
+}
+
+/// The service that is called like the ARN's, and those of the statement's actions: some have resources of others.
+fn services_of(name: &str, actions: &Actions, subject: &mut Subject<'_>) -> Vec<Rc<KnownService>> {
+    let mut services: Vec<_> = actions.of.values().map(|(service, _)| Rc::clone(service)).collect();
+    if !actions.of.contains_key(name) {
+        services.extend(subject.reference.service(name));
+    }
+    services
+}
+
+/// Formats whose service may be called like this.
+fn own_formats<'s>(services: &'s [Rc<KnownService>], name: &str) -> impl Iterator<Item = &'s Format> {
+    let name = glob(name);
+    let is_own = move |format: &&Format| format.parts.get(SERVICE).is_some_and(|part| intersects(part, &name));
+    services.iter().flat_map(|service| service.formats()).filter(is_own)
+}
+
+/// How ARNs look that begin most like this one, of the same service, some parts aside.
+fn nearest(arn: &ArnGlob, service: &str, services: &[Rc<KnownService>], aside: &[usize]) -> Option<String> {
+    let own = first_word(&arn.parts.get(RESOURCE)?.iter().collect::<String>());
+    let arns = services.iter().flat_map(|known| known.facts.resources.values()).flat_map(|known| known.arn.split(", "));
+    let like = |other: &&str| {
+        other.split(':').nth(SERVICE) == Some(service) && arn.meets_but_for(&ArnGlob::of_format(other).parts, aside)
+    };
+    let distance = |other: &&str| {
+        let resource = other.splitn(6, ':').nth(RESOURCE).unwrap_or_default();
+        (strsim::osa_distance(&own, &first_word(resource)), other.len())
+    };
+    arns.filter(like).min_by_key(distance).map(str::to_owned)
+}
+
+/// What the type of a resource is called, in most ARNs.
+fn first_word(resource: &str) -> String {
+    let mut words = resource.split(['/', ':', '*', '?', '$']);
+    words.find(|word| !word.is_empty()).unwrap_or_default().to_owned()
+}
+
+/// A resource that none of the statement's actions takes. What no service has is told of already.
+fn unusable(text: &Text, arn: &ArnGlob, actions: &Actions, taken: &BTreeSet<&Format>, subject: &mut Subject<'_>) {
+    if !actions.complete || text.text == "*" || taken.is_empty() || subject.budget.is_spent() {
+        return;
+    }
+    let steps: usize = taken.iter().map(|format| arn.steps(format)).sum();
+    if !subject.budget.spend(steps) || taken.iter().any(|format| arn.meets(format)) {
+        return;
+    }
+    // What follows is to say it well.
+    if !subject.budget.spend(100 * taken.len()) {
+        return;
+    }
+    let service = arn.literal(SERVICE).unwrap_or_default();
+    // A service that was renamed has its resources under both names.
+    let own_service = subject.reference.service(&service);
+    let tail = |format: &Format| format.parts.get(REGION..).map(<[_]>::to_vec);
+    let tails: Vec<_> = own_service.iter().flat_map(|known| known.formats()).map(tail).collect();
+    let renamed = |format: &Format| {
+        let other = format.parts.get(SERVICE).is_some_and(|part| !part.iter().copied().eq(service.chars()));
+        other && arn.meets_but_for(&format.parts, &[SERVICE]) && tails.contains(&tail(format))
+    };
+    if taken.iter().any(|format| renamed(format)) {
+        return;
+    }
+    let example = taken_like(arn, &service, actions);
+    let message = format!("by AWS's reference, no action of the statement takes the resource `{}`", text.text);
+    let finding = subject.report(text.position, "unusable-resource", message);
+    if let Some(example) = example {
+        finding.hint(format!("they take `{example}`"));
+    }
+}
+
+/// How resources look that the actions take, of the same service if there are such.
+fn taken_like(arn: &ArnGlob, service: &str, actions: &Actions) -> Option<String> {
+    let arns: BTreeSet<&str> = actions
+        .iter()
+        .flat_map(|(service, action)| action.resource_types().filter_map(|name| service.facts.resources.get(name)))
+        .flat_map(|resource| resource.arn.split(", "))
+        .collect();
+    let own = |arn: &&&str| arn.split(':').nth(SERVICE) == Some(service);
+    let resource: String = arn.parts.get(5).into_iter().flatten().collect();
+    let common = |arn: &&&str| {
+        let other = arn.splitn(6, ':').nth(5).unwrap_or_default();
+        resource.chars().zip(other.chars()).take_while(|(a, b)| a == b).count()
+    };
+    arns.iter().filter(own).max_by_key(common).or(arns.first()).map(|arn| (*arn).to_owned())
+}
+
+/// Actions that are asked for `*` only, in a statement that never says so.
+fn without_resource(statement: &Statement, element: &Element<Vec<Text>>, actions: &Actions, subject: &mut Subject<'_>) {
+    if element.value.iter().any(|text| text.text == "*") || statement.action.negated {
+        return;
+    }
+    for text in &statement.action.value {
+        let Some((prefix, name)) = text.text.split_once(':') else { continue };
+        let Some((service, _)) = actions.of.get(prefix.to_ascii_lowercase().as_str()) else { continue };
+        let Some(action) = service.facts.actions.get(&name.to_ascii_lowercase()) else { continue };
+        if action.resources.is_empty() {
+            let message = format!("the action `{}` takes no resource: only `*` allows or denies it", text.text);
+            subject
+                .report(text.position, "action-without-resource", message)
+                .hint("put it into a statement of its own with `\"Resource\": \"*\"`");
+        }
+    }
+}
+
+/// A resource that is not the one that the policy is attached to.
+fn elsewhere(text: &Text, subject: &mut Subject<'_>) {
+    let own = subject.policy.name.reference.clone();
+    let arn = ArnGlob::new(&text.text);
+    let below = |suffix: &str| format!("{own}{suffix}").splitn(6, ':').map(glob).collect::<Vec<_>>();
+    let within = ["", "/*", ":*"].iter().any(|suffix| arn.meets_but_for(&below(suffix), &[]));
+    if text.text != "*" && !within {
+        let message = format!("`{}` is not the resource that the policy is attached to", text.text);
+        subject
+            .report(text.position, "foreign-resource", message)
+            .hint(format!("that is `{own}`, and what is below it"));
+    }
+}
+
+/// Entries that another entry of the list covers.
+fn redundant(entries: &[Text], subject: &mut Subject<'_>) {
+    let mut first: HashMap<&str, &Text> = HashMap::new();
+    let wide: Vec<(Vec<Vec<char>>, &Text)> =
+        entries.iter().filter(|text| text.text.contains(['*', '?'])).map(|text| (parts(&text.text), text)).collect();
+    for text in entries {
+        if subject.budget.is_spent() {
+            return;
+        }
+        if first.insert(&text.text, text).is_some() {
+            let message = format!("the resource `{}` is given twice", text.text);
+            subject.report(text.position, "redundant-resource", message);
+            continue;
+        }
+        let own = parts(&text.text);
+        let budget = &mut subject.budget;
+        let covering = wide
+            .iter()
+            .take_while(|(_, other)| budget.spend(text.text.len() + other.text.len()))
+            .find(|(pattern, other)| other.text != text.text && all_covered(pattern, &own));
+        if let Some((_, by)) = covering {
+            let message = format!("`{}` covers the resource `{}`", by.text, text.text);
+            subject.report(text.position, "redundant-resource", message);
+        }
+    }
+}
+
+/// The parts of an ARN; a variable is text that only `*` covers.
+fn parts(text: &str) -> Vec<Vec<char>> {
+    // Before the fifth colon there are no variables.
+    text.splitn(6, ':').map(glob).collect()
+}
+
+/// Whether a pattern covers another, part by part (evaluation.md, rule 23).
+pub(super) fn all_covered(wide: &[Vec<char>], narrow: &[Vec<char>]) -> bool {
+    if wide.len() > narrow.len() {
+        return false;
+    }
+    wide.iter().zip(narrow).all(|(wide, narrow)| covers(wide, narrow))
+}
