@@ -30,9 +30,13 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/findings").join(name)
 }
 
-/// All that loading and checks say of a store of one file.
+/// All that loading and checks say of a store of one file, in an account.
 fn findings(path: &str, text: &str) -> Vec<Finding> {
-    let options = StoreOptions { account_id: AccountId::parse("123456789012"), ..StoreOptions::default() };
+    findings_in(path, text, AccountId::parse("123456789012"))
+}
+
+fn findings_in(path: &str, text: &str, account_id: Option<AccountId>) -> Vec<Finding> {
+    let options = StoreOptions { account_id, ..StoreOptions::default() };
     let mut loader = Loader::keeping_written(&options);
     loader.file(path, text);
     let written = loader.written();
