@@ -5,7 +5,7 @@
 //! written, never refuse a store, and only `iamd validate` runs them: the service knows nothing of them.
 //!
 //! A document of 1 MiB with thousands of entries must not take long: what compares entries with each other, or with
-//! all of AWS's actions, spends from a [`Budget`], and stops where it is spent.
+//! all of AWS's actions, spends from a budget, and stops where it is spent.
 
 mod actions;
 mod conditions;

@@ -21,6 +21,9 @@ pub(super) fn check(statement: &Statement, subject: &mut Subject<'_>) -> Actions
         actions.complete &= known;
     }
     redundant(&element.value, subject);
+    if !element.negated {
+        foreign(&element.value, &actions, subject);
+    }
     // Level by level, an SCP that allows says what remains possible; nothing is granted by it.
     let grants = statement.effect == Effect::Allow && subject.policy.kind != PolicyKind::ServiceControl;
     if element.negated && grants {
@@ -82,6 +85,33 @@ fn report_unknown(service: &KnownService, text: &Text, name: &str, subject: &mut
     let finding = subject.report(text.position, "unknown-action", message);
     if let Some(meant) = meant {
         finding.hint(format!("did you mean `{prefix}:{meant}`?"));
+    }
+}
+
+/// Actions that nobody performs on what the policy is attached to.
+fn foreign(entries: &[Text], actions: &Actions, subject: &mut Subject<'_>) {
+    let policy = subject.policy;
+    let own = match policy.kind {
+        PolicyKind::Trust => "sts",
+        PolicyKind::Resource => policy.name.reference.split(':').nth(2).unwrap_or_default(),
+        PolicyKind::Identity
+        | PolicyKind::Session
+        | PolicyKind::ServiceControl
+        | PolicyKind::ResourceControl
+        | PolicyKind::VpcEndpoint => return,
+    };
+    for text in entries {
+        let Some((prefix, _)) = text.text.split_once(':') else { continue };
+        let prefix = prefix.to_ascii_lowercase();
+        let Some((service, _)) = actions.of.get(prefix.as_str()) else { continue };
+        // Some services act on resources of others.
+        if prefix != own && !service.names(own) {
+            let what = if policy.kind == PolicyKind::Trust { "a role to assume" } else { "the policy's resource" };
+            let message = format!("the action `{}` is not about {what}", text.text);
+            subject
+                .report(text.position, "foreign-action", message)
+                .hint(format!("the policy is about actions of `{own}`"));
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! `Condition`: whether operators fit their keys, whether missing keys are thought of, whether all of it can hold.
 
 mod contradictions;
+mod known;
 mod missing;
 mod values;
 
 use std::collections::BTreeMap;
 
 use crate::catalogue::{self, ConditionKeyFacts};
-use crate::policy::{Condition, ConditionKey, Family, Operator, Quantifier, Statement, Text};
+use crate::policy::{Condition, ConditionKey, Effect, Family, Operator, Quantifier, Statement, Text};
 
 use super::Subject;
 use super::reference::{Actions, is_key};
@@ -53,6 +54,7 @@ pub(super) fn check(statement: &Statement, actions: &Actions, subject: &mut Subj
     for condition in &conditions {
         operator_fits(condition, subject);
         replaced(condition, subject);
+        spoofable(statement.effect, condition, subject);
         irrelevant(condition, actions, subject);
         values::check(condition, subject);
     }
@@ -128,6 +130,16 @@ fn replaced(condition: &Parsed<'_>, subject: &mut Subject<'_>) {
         subject
             .report(condition.written.key.position, "deprecated-condition-key", message)
             .hint(format!("use `{instead}`"));
+    }
+}
+
+/// A key whose value the caller chooses freely.
+fn spoofable(effect: Effect, condition: &Parsed<'_>, subject: &mut Subject<'_>) {
+    if effect == Effect::Allow && ["aws:referer", "aws:useragent"].contains(&&*condition.key.folded) {
+        let message = format!("`{}` is whatever the caller says: it keeps nobody out", condition.key.spelled);
+        subject.report(condition.written.key.position, "spoofable-condition-key", message).hint(
+            "hold callers by who they are or where they come from, such as `aws:PrincipalArn` or `aws:SourceVpce`",
+        );
     }
 }
 

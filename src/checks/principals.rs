@@ -7,6 +7,7 @@ use crate::finding::{Position, near_miss};
 use crate::policy::{Effect, Family, Operator, PolicyKind, PrincipalElement, Quantifier, Statement, Text};
 
 use super::Subject;
+use super::reference::is_region;
 
 /// Keys that say who asks, or from where, in a way that outsiders cannot choose; in lower case.
 const RESTRICTING: [&str; 22] = [
@@ -63,6 +64,11 @@ pub(super) fn check(statement: &Statement, subject: &mut Subject<'_>) {
     redundant(entries, subject);
     for (_, name) in entries.iter().filter(|(kind, _)| kind.text == "Service") {
         service_name(&name.text, name.position, subject);
+    }
+    if element.negated && statement.effect == Effect::Deny {
+        subject
+            .report(element.position, "not-principal-with-deny", "`NotPrincipal` denies more than it seems to")
+            .hint("write `\"Principal\": \"*\"` and a condition `ArnNotEquals` on `aws:PrincipalArn`");
     }
     let kind = subject.policy.kind;
     if statement.effect == Effect::Deny || !matches!(kind, PolicyKind::Resource | PolicyKind::Trust) {
@@ -174,12 +180,6 @@ pub(super) fn service_name(name: &str, at: Position, subject: &mut Subject<'_>) 
             .report(at, "unknown-service-principal", format!("`{name}` is not known as the name of a service of AWS"))
             .hint(format!("did you mean `{meant}.amazonaws.com`?"));
     }
-}
-
-fn is_region(word: &str) -> bool {
-    let mut parts = word.rsplit('-');
-    let number = parts.next().is_some_and(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-    number && parts.count() >= 2
 }
 
 fn redundant(entries: &[(Text, Text)], subject: &mut Subject<'_>) {

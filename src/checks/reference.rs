@@ -83,6 +83,12 @@ impl KnownService {
         self.formats.values().flatten().chain(&self.foreign)
     }
 
+    /// Whether some of its resources have another service in their ARNs.
+    pub(super) fn names(&self, other: &str) -> bool {
+        let of_other = |format: &Format| format.parts.get(SERVICE).is_some_and(|part| intersects(part, &glob(other)));
+        self.formats.values().flatten().any(of_other)
+    }
+
     /// Whether some action or resource is said to give a condition key (in lower case): of some keys nobody says it.
     pub(super) fn gives_key(&self, folded: &str) -> bool {
         self.keys.iter().any(|key| is_key(key, folded))
@@ -179,6 +185,18 @@ pub(super) fn is_key(reference: &str, folded: &str) -> bool {
         None => return reference == folded,
     };
     folded.strip_prefix(before).is_some_and(|rest| rest.ends_with(after))
+}
+
+/// Whether a word is like `us-east-1` or `us-gov-west-1`.
+pub(super) fn is_region(word: &str) -> bool {
+    let mut parts = word.rsplit('-');
+    let number = parts.next().is_some_and(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    let mut words = 0;
+    let letters = parts.all(|part| {
+        words += 1;
+        part.len() >= 2 && part.bytes().all(|b| b.is_ascii_lowercase())
+    });
+    number && letters && words >= 2
 }
 
 /// A text with something in the place of each `${...}`.

@@ -9,7 +9,9 @@ use crate::policy::{Effect, Element, PolicyKind, Statement, Text};
 
 use super::Subject;
 use super::glob::{covers, glob, intersects};
-use super::reference::{ACCOUNT, Actions, ArnGlob, Format, KnownService, PARTITION, REGION, RESOURCE, SERVICE};
+use super::reference::{
+    ACCOUNT, Actions, ArnGlob, Format, KnownService, PARTITION, REGION, RESOURCE, SERVICE, is_region,
+};
 
 /// The partitions of AWS.
 const PARTITIONS: [&str; 8] =
@@ -52,6 +54,11 @@ pub(super) fn check(statement: &Statement, actions: &Actions, subject: &mut Subj
 
 /// The pattern, unless something is wrong with how it is written.
 fn entry(text: &Text, actions: &Actions, subject: &mut Subject<'_>) -> Option<ArnGlob> {
+    if text.text.trim() != text.text {
+        let message = format!("the resource `{}` begins or ends with white space, which counts", text.text);
+        subject.report(text.position, "surrounding-whitespace", message).hint(format!("write `{}`", text.text.trim()));
+        return None;
+    }
     let arn = ArnGlob::new(&text.text);
     if arn.parts.len() < 2 {
         return Some(arn);
@@ -59,6 +66,7 @@ fn entry(text: &Text, actions: &Actions, subject: &mut Subject<'_>) -> Option<Ar
     let sound = known_partition(text, &arn, subject)
         && known_service(text, &arn, actions, subject)
         && well_formed_account(text, &arn, subject)
+        && well_formed_region(text, &arn, subject)
         && known_type(text, &arn, actions, subject);
     sound.then_some(arn)
 }
@@ -92,6 +100,16 @@ fn well_formed_account(text: &Text, arn: &ArnGlob, subject: &mut Subject<'_>) ->
     let Some(account) = arn.literal(ACCOUNT).filter(|account| digits(account) && wrong(account)) else { return true };
     let message = format!("`{}`: the account `{account}` is not 12 digits", text.text);
     subject.report(text.position, "invalid-arn-account", message);
+    false
+}
+
+/// A word without digits is no region, and stands in the ARNs of some services.
+fn well_formed_region(text: &Text, arn: &ArnGlob, subject: &mut Subject<'_>) -> bool {
+    let region =
+        arn.literal(REGION).filter(|region| region.contains(|c: char| c.is_ascii_digit()) && !is_region(region));
+    let Some(region) = region else { return true };
+    let message = format!("`{}`: `{region}` is not like a region, such as `eu-central-1`", text.text);
+    subject.report(text.position, "invalid-arn-region", message);
     false
 }
 

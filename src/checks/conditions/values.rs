@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::policy::{Family, StringMode, Text, parse_network};
 
-use super::Parsed;
+use super::{Parsed, known};
 use crate::checks::Subject;
 use crate::checks::glob::{covers, glob, steps_to_cover};
 use crate::checks::principals;
@@ -48,6 +48,7 @@ fn value_alone(condition: &Parsed<'_>, value: &Text, subject: &mut Subject<'_>) 
         let message = format!("the value `{text}` begins or ends with white space, which counts");
         subject.report(at, "surrounding-whitespace", message).hint(format!("write `{}`", text.trim()));
     }
+    known::check(condition, value, subject);
     let literal = matches!(condition.operator.family, Family::String(StringMode::Exact | StringMode::IgnoreCase));
     if literal && without_variables(text).contains(['*', '?']) {
         let operator = &condition.written.operator.text;
