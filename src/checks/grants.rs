@@ -33,25 +33,33 @@ pub(super) fn check(statement: &Statement, subject: &mut Subject<'_>) {
             .hint("list what is needed, or add a condition");
         return; // Which includes all that follows.
     }
-    pass_role(statement, subject);
+    if any_role(statement)
+        && let Some((at, named)) = granted(statement, &PASS_ROLE)
+    {
+        subject
+            .report(at, "pass-any-role", format!("{named} lets every role be passed to every service"))
+            .hint("name the roles, and add a condition on `iam:PassedToService`");
+    } else {
+        pass_role(statement, subject);
+        linked_role(statement, subject);
+    }
+}
+
+fn pass_role(statement: &Statement, subject: &mut Subject<'_>) {
+    let named = granted(statement, &PASS_ROLE).filter(|(_, named)| named == "`iam:PassRole`");
+    if let Some((at, _)) = named.filter(|_| !passes_nothing(statement)) {
+        subject
+            .report(at, "pass-role-to-any-service", "the roles can be passed to every service that trusts them")
+            .hint("add a condition on `iam:PassedToService`");
+    }
+}
+
+fn linked_role(statement: &Statement, subject: &mut Subject<'_>) {
     if let Some((at, named)) = granted(statement, &LINKED_ROLE).filter(|_| any_role(statement)) {
         let message = format!("{named} lets service-linked roles be made for every service");
         subject
             .report(at, "service-linked-role-for-any-service", message)
             .hint("add a condition on `iam:AWSServiceName`");
-    }
-}
-
-fn pass_role(statement: &Statement, subject: &mut Subject<'_>) {
-    let Some((at, named)) = granted(statement, &PASS_ROLE) else { return };
-    if any_role(statement) {
-        subject
-            .report(at, "pass-any-role", format!("{named} lets every role be passed to every service"))
-            .hint("name the roles, and add a condition on `iam:PassedToService`");
-    } else if named == "`iam:PassRole`" && !passes_nothing(statement) {
-        subject
-            .report(at, "pass-role-to-any-service", "the roles can be passed to every service that trusts them")
-            .hint("add a condition on `iam:PassedToService`");
     }
 }
 

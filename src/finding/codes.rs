@@ -46,6 +46,7 @@ pub(super) fn severity(name: &str) -> Severity {
 pub static CODES: &[Code] = &[
     Code::new("account-mismatch", Error, "`AccountId` is not the account that the ARN names"),
     Code::new("action-without-resource", Warning, "an action that takes no resource is given some"),
+    Code::new("address-in-network", Suggestion, "a network is named by an address within it"),
     Code::new("allow-everything", SecurityWarning, "a statement allows every action on every resource"),
     Code::new("allow-in-rcp", Error, "a resource control policy allows something"),
     Code::new("arn-account", Warning, "an ARN has an account where there is none, or none where there is one"),

@@ -89,12 +89,21 @@ fn deny(condition: &Parsed<'_>, subject: &mut Subject<'_>) {
 
 /// A set operator on a key that has one value.
 fn single_valued(condition: &Parsed<'_>, subject: &mut Subject<'_>) {
-    if condition.key.cardinality == Cardinality::Single {
-        let (operator, key) = (&condition.written.operator, &condition.key.spelled);
-        let message = format!("`{}` is for keys with several values, and `{key}` has one", operator.text);
-        let name = operator.text.split_once(':').map_or("", |(_, name)| name);
-        subject.report(operator.position, "set-operator-on-single-valued-key", message).hint(format!("use `{name}`"));
+    if condition.key.cardinality != Cardinality::Single {
+        return;
     }
+    let (operator, key) = (&condition.written.operator, &condition.key.spelled);
+    let message = format!("`{}` is for keys with several values, and `{key}` has one", operator.text);
+    let name = operator.text.split_once(':').map_or("", |(_, name)| name);
+    let bare = name.strip_suffix("IfExists").unwrap_or(name);
+    // What says the same where the key is missing: there, `ForAllValues:` is true and `ForAnyValue:` false.
+    let hint = match condition.operator.quantifier {
+        Some(Quantifier::ForAllValues) if condition.operator.negated => format!("use `{bare}`"),
+        Some(Quantifier::ForAllValues) => format!("use `{bare}IfExists`"),
+        _ if condition.operator.negated => format!("use `{bare}`, and add `\"Null\": {{\"{key}\": \"false\"}}`"),
+        _ => format!("use `{bare}`"),
+    };
+    subject.report(operator.position, "set-operator-on-single-valued-key", message).hint(hint);
 }
 
 /// Whether it holds where the key is missing.

@@ -60,9 +60,21 @@ fn value_alone(condition: &Parsed<'_>, value: &Text, subject: &mut Subject<'_>) 
         let message = format!("`{text}` is a private address, which `aws:SourceIp` never is");
         subject.report(at, "private-address", message).hint("requests through a VPC endpoint have `aws:VpcSourceIp`");
     }
+    if condition.operator.family == Family::Ip {
+        host_bits(value, subject);
+    }
     if SERVICE_NAMES.contains(&&*condition.key.folded) {
         principals::service_name(text, at, subject);
     }
+}
+
+/// An address within a network, where the network is meant.
+fn host_bits(value: &Text, subject: &mut Subject<'_>) {
+    let Some(network) = parse_network(&value.text).filter(|network| network.addr() != network.network()) else {
+        return;
+    };
+    let message = format!("`{}` is compared as the whole network", value.text);
+    subject.report(value.position, "address-in-network", message).hint(format!("write `{}`", network.trunc()));
 }
 
 /// A text without `${...}`, in which `*` and `?` are no wildcards either way.
