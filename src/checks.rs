@@ -16,6 +16,7 @@ mod quotas;
 mod reference;
 mod resources;
 mod statements;
+mod trust;
 
 use crate::directory::Written;
 use crate::finding::{Finding, Findings, Position};
@@ -65,6 +66,7 @@ impl Checks {
             resources::check(statement, &actions, &mut subject);
             conditions::check(statement, &actions, &mut subject);
             principals::check(statement, &mut subject);
+            trust::check(statement, &mut subject);
             grants::check(statement, &mut subject);
         }
     }

@@ -15,6 +15,8 @@ mod codes;
 mod large;
 #[path = "findings/managed.rs"]
 mod managed;
+#[path = "findings/odd.rs"]
+mod odd;
 #[path = "findings/pages.rs"]
 mod pages;
 

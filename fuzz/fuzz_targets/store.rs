@@ -3,6 +3,7 @@
 
 use iamd::access::AccessRequest;
 use iamd::directory::Directory;
+use iamd::finding::Severity;
 use iamd_fuzz::{ask, store};
 use libfuzzer_sys::fuzz_target;
 
@@ -33,6 +34,11 @@ fuzz_target!(|data: &[u8]| {
     assert!(findings.is_sorted());
     for finding in findings {
         assert!(store::is_readable(finding), "{finding:?}");
+    }
+    let checked = store::check(&files);
+    assert!(checked.is_sorted());
+    for finding in &checked {
+        assert!(store::is_readable(finding) && finding.severity != Severity::Error, "{finding:?}");
     }
     if let Ok((directory, _)) = lenient {
         question(directory);

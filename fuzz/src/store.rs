@@ -1,6 +1,7 @@
 //! A policy store in one text: each file after a line `=== PATH`.
 
 use iamd::arn::AccountId;
+use iamd::checks;
 use iamd::directory::{Directory, Loader, StoreOptions};
 use iamd::finding::Finding;
 
@@ -18,6 +19,14 @@ pub fn load(files: &[(&str, &str)], strict: bool) -> Result<(Directory, Vec<Find
         loader.file(path, text);
     }
     loader.finish()
+}
+
+/// Checks files as `iamd validate` does.
+pub fn check(files: &[(&str, &str)]) -> Vec<Finding> {
+    let account_id = AccountId::parse("123456789012");
+    let mut loader = Loader::keeping_written(&StoreOptions { account_id, ..StoreOptions::default() });
+    files.iter().for_each(|(path, text)| loader.file(path, text));
+    checks::check(&loader.written())
 }
 
 /// Whether people can read it: one line each, of a length that fits into a log.

@@ -1,13 +1,12 @@
 //! `Principal`: who is let in, and by which conditions they are held.
 
 use crate::access::fold_key;
-use crate::arn::Arn;
 use crate::catalogue;
 use crate::finding::{Position, near_miss};
 use crate::policy::{Effect, Family, Operator, PolicyKind, PrincipalElement, Quantifier, Statement, Text};
 
-use super::Subject;
 use super::reference::is_region;
+use super::{Subject, trust};
 
 /// Keys that say who asks, or from where, in a way that outsiders cannot choose; in lower case.
 const RESTRICTING: [&str; 22] = [
@@ -45,11 +44,6 @@ const SOURCES: [&str; 6] = [
     "s3:dataaccesspointaccount",
 ];
 
-/// Which repository of GitHub asks is said by these keys only, in lower case.
-const GITHUB: &str = "token.actions.githubusercontent.com";
-const GITHUB_KEYS: [&str; 6] =
-    ["sub", "repository", "repository_id", "repository_owner_id", "job_workflow_ref", "enterprise_id"];
-
 /// Suffixes of the names of services.
 const SERVICE_DOMAINS: [&str; 6] =
     [".amazonaws.com", ".amazonaws.com.cn", ".amazon.com", ".amazonaws.eu", ".aws.internal", ".aws.com"];
@@ -76,7 +70,9 @@ pub(super) fn check(statement: &Statement, subject: &mut Subject<'_>) {
     }
     let everyone =
         matches!(element.value, PrincipalElement::Everyone) || entries.iter().any(|(_, name)| name.text == "*");
-    if everyone && !is_restricted(statement, &RESTRICTING) {
+    // Tagging a session and the like is for whom another statement lets in.
+    let lets_in = kind == PolicyKind::Resource || trust::assumes(statement);
+    if everyone && lets_in && !is_restricted(statement, &RESTRICTING) {
         let what = if kind == PolicyKind::Trust { "assume the role" } else { "use the resource" };
         subject
             .report(element.position, "public-access", format!("everyone may {what}, whatever their account"))
@@ -84,8 +80,6 @@ pub(super) fn check(statement: &Statement, subject: &mut Subject<'_>) {
     }
     if kind == PolicyKind::Resource {
         services_without_source(statement, entries, subject);
-    } else {
-        providers_without_condition(statement, entries, subject);
     }
 }
 
@@ -112,44 +106,6 @@ fn services_without_source(statement: &Statement, entries: &[(Text, Text)], subj
         subject
             .report(name.position, "service-principal-without-source", message)
             .hint("add a condition on `aws:SourceArn`, `aws:SourceAccount` or `aws:SourceOrgID`");
-    }
-}
-
-/// An identity provider of whose users or applications no condition picks any.
-fn providers_without_condition(statement: &Statement, entries: &[(Text, Text)], subject: &mut Subject<'_>) {
-    for (_, name) in entries.iter().filter(|(kind, _)| kind.text == "Federated") {
-        let Some(host) = host(&name.text) else { continue };
-        let prefix = format!("{}:", fold_key(host));
-        let mut own = statement
-            .conditions
-            .iter()
-            .filter(|condition| needs_key(&condition.operator.text))
-            .filter_map(|condition| fold_key(&condition.key.text).strip_prefix(&prefix).map(str::to_owned));
-        let github = host.eq_ignore_ascii_case(GITHUB);
-        let held = own.any(|key| !github || GITHUB_KEYS.contains(&key.as_str()));
-        if !held {
-            let who = if github { "any repository of GitHub" } else { "everyone whom the provider knows" };
-            let key = if github { "sub" } else { "aud" };
-            let message = format!("{who} may assume the role through `{}`", name.text);
-            subject
-                .report(name.position, "provider-without-condition", message)
-                .hint(format!("add a condition on `{host}:{key}`"));
-        }
-    }
-}
-
-fn needs_key(operator: &str) -> bool {
-    Operator::parse(operator).is_ok_and(|operator| {
-        let Operator { quantifier, negated, if_exists, family } = operator;
-        !negated && !if_exists && family != Family::Null && quantifier != Some(Quantifier::ForAllValues)
-    })
-}
-
-/// The host of an OpenID Connect provider, as its condition keys begin; SAML says whom it means itself.
-fn host(provider: &str) -> Option<&str> {
-    match Arn::parse(provider) {
-        Some(arn) => arn.resource.strip_prefix("oidc-provider/"),
-        None => Some(provider),
     }
 }
 

@@ -61,6 +61,8 @@ fn texts(statements: &[Statement]) -> impl Iterator<Item = &Text> {
 /// A statement in a form that can be compared with others.
 struct Shape {
     index: usize,
+    /// Its Sid, or its number as explanations have it, and where it is.
+    name: String,
     at: Position,
     /// Effect and principal.
     scope: String,
@@ -76,7 +78,7 @@ struct Shape {
 fn redundant(statements: &[Statement], subject: &mut Subject<'_>) {
     let shapes: Vec<Shape> =
         statements.iter().enumerate().map(|(index, statement)| Shape::of(index, statement)).collect();
-    let mut first: HashMap<&str, Position> = HashMap::new();
+    let mut first: HashMap<&str, &str> = HashMap::new();
     let mut others: HashMap<&str, Vec<&Shape>> = HashMap::new();
     shapes.iter().for_each(|shape| others.entry(&shape.scope).or_default().push(shape));
     for shape in &shapes {
@@ -84,9 +86,9 @@ fn redundant(statements: &[Statement], subject: &mut Subject<'_>) {
             return;
         }
         let message = if let Some(at) = first.get(shape.whole.as_str()) {
-            format!("the statement says the same as the one on line {}", at.line)
+            format!("the statement says the same as {at}")
         } else {
-            first.insert(&shape.whole, shape.at);
+            first.insert(&shape.whole, &shape.name);
             let mut candidates = others.get(shape.scope.as_str()).into_iter().flatten();
             let covering = candidates.find(|other| {
                 let affordable = subject.budget.spend(64);
@@ -95,7 +97,7 @@ fn redundant(statements: &[Statement], subject: &mut Subject<'_>) {
                 covers && (other.index < shape.index || !shape.covers(other, subject))
             });
             let Some(covering) = covering else { continue };
-            format!("the statement on line {} covers this one", covering.at.line)
+            format!("{} covers this statement", covering.name)
         };
         subject.report(shape.at, "redundant-statement", message).hint("leave it out");
     }
@@ -121,8 +123,10 @@ impl Shape {
         );
         let plain_resource = statement.resource.as_ref().is_none_or(|element| !element.negated);
         let split = |arn: &String| arn.splitn(6, ':').map(glob).collect();
+        let sid = statement.sid.as_ref().map_or_else(|| format!("#{index}"), |sid| sid.text.clone());
         Self {
             index,
+            name: format!("`{sid}` on line {}", statement.position.line),
             at: statement.position,
             scope,
             conditions,

@@ -159,6 +159,7 @@ pub static CODES: &[Code] = &[
     Code::new("truncated-dump", Error, "an account dump is not whole"),
     Code::new("trust-policy-quota", Warning, "a trust policy fits only if AWS has raised a quota"),
     Code::new("two-documents", Error, "a managed policy has a document and versions"),
+    Code::new("unfit-assume-action", Warning, "a role is not assumed like this by those whom it trusts"),
     Code::new("unknown-action", Warning, "a service has no such action"),
     Code::new("unknown-arn-service", Warning, "no service has ARNs like this"),
     Code::new("unknown-condition-key", Warning, "AWS knows no such condition key"),

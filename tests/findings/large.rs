@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::findings;
 
-/// Debug builds are slow, and machines are shared.
-const ENOUGH: Duration = Duration::from_secs(20);
+/// A second or two, where debug builds are slow and machines shared. What is not bounded takes minutes.
+const ENOUGH: Duration = Duration::from_secs(60);
 
 fn check(name: &str, text: &str) {
     assert!(text.len() < 1 << 20, "{name}: {} bytes are refused", text.len());

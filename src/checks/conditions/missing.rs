@@ -89,7 +89,9 @@ fn deny(condition: &Parsed<'_>, subject: &mut Subject<'_>) {
 
 /// A set operator on a key that has one value.
 fn single_valued(condition: &Parsed<'_>, subject: &mut Subject<'_>) {
-    if condition.key.cardinality != Cardinality::Single {
+    // Of `ForAnyValue:...IfExists`, loading says that it is not what it seems.
+    let told = condition.operator.quantifier == Some(Quantifier::ForAnyValue) && condition.operator.if_exists;
+    if condition.key.cardinality != Cardinality::Single || told {
         return;
     }
     let (operator, key) = (&condition.written.operator, &condition.key.spelled);
