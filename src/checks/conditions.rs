@@ -163,7 +163,8 @@ fn irrelevant(condition: &Parsed<'_>, actions: &Actions, subject: &mut Subject<'
         }
     }
     if !given {
-        let message = format!("no action of the statement gives the condition key `{}`", condition.key.spelled);
+        let message =
+            format!("by AWS's reference, no action of the statement gives the key `{}`", condition.key.spelled);
         subject.report(condition.written.key.position, "irrelevant-condition-key", message);
     }
 }

@@ -10,7 +10,7 @@ use crate::policy::{PolicyKind, WrittenPolicy};
 
 use super::Subject;
 
-/// Managed policies that a user, group or role has, unless AWS was asked to raise it to 20.
+/// Managed policies that a user, group or role has, unless AWS was asked to raise it.
 const ATTACHED: usize = 10;
 /// Groups that a user is in.
 const GROUPS: usize = 10;
@@ -52,9 +52,14 @@ pub(super) fn holders(holders: &[Holder], findings: &mut Findings) {
                 "{} managed policies are attached to the {} `{}`, AWS takes {ATTACHED}",
                 holder.attached, holder.kind, holder.arn
             );
+            let at_most = match holder.kind {
+                "user" => ", or have AWS raise the quota, to 20 at most",
+                "role" => ", or have AWS raise the quota, to 25 at most",
+                _ => "",
+            };
             findings
                 .found(&holder.file, holder.position, "attachment-quota", message)
-                .hint("put several into one, or have AWS raise the quota, to 20 at most");
+                .hint(format!("put several into one{at_most}"));
         }
         if holder.groups > GROUPS {
             let message = format!("the user `{}` is in {} groups, AWS takes {GROUPS}", holder.arn, holder.groups);

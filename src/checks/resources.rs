@@ -264,7 +264,8 @@ fn without_resource(statement: &Statement, element: &Element<Vec<Text>>, actions
         let Some((service, _)) = actions.of.get(prefix.to_ascii_lowercase().as_str()) else { continue };
         let Some(action) = service.facts.actions.get(&name.to_ascii_lowercase()) else { continue };
         if action.resources.is_empty() {
-            let message = format!("the action `{}` takes no resource: only `*` allows or denies it", text.text);
+            let message =
+                format!("by AWS's reference, `{}` takes no resource: only `*` allows or denies it", text.text);
             subject
                 .report(text.position, "action-without-resource", message)
                 .hint("put it into a statement of its own with `\"Resource\": \"*\"`");
