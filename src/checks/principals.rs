@@ -35,18 +35,27 @@ const RESTRICTING: [&str; 22] = [
 ];
 
 /// Keys that tell on whose behalf a service asks, in lower case.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "aws:sourceaccount",
     "aws:sourcearn",
     "aws:sourceorgid",
     "aws:sourceorgpaths",
     "aws:sourceowner",
+    "kms:calleraccount",
     "s3:dataaccesspointaccount",
 ];
 
 /// Suffixes of the names of services.
-const SERVICE_DOMAINS: [&str; 6] =
-    [".amazonaws.com", ".amazonaws.com.cn", ".amazon.com", ".amazonaws.eu", ".aws.internal", ".aws.com"];
+const SERVICE_DOMAINS: [&str; 8] = [
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".amazon.com",
+    ".amazonaws.eu",
+    ".aws.com",
+    ".aws.internal",
+    ".c2s.ic.gov",
+    ".sc2s.sgov.gov",
+];
 
 /// Checks the element, and what the statement lets whom it names do.
 pub(super) fn check(statement: &Statement, subject: &mut Subject<'_>) {
@@ -72,7 +81,7 @@ pub(super) fn check(statement: &Statement, subject: &mut Subject<'_>) {
         matches!(element.value, PrincipalElement::Everyone) || entries.iter().any(|(_, name)| name.text == "*");
     // Tagging a session and the like is for whom another statement lets in.
     let lets_in = kind == PolicyKind::Resource || trust::assumes(statement);
-    if everyone && lets_in && !is_restricted(statement, &RESTRICTING) {
+    if everyone && lets_in && !is_restricted(statement, |key| RESTRICTING.contains(&key)) {
         let what = if kind == PolicyKind::Trust { "assume the role" } else { "use the resource" };
         subject
             .report(element.position, "public-access", format!("everyone may {what}, whatever their account"))
@@ -83,8 +92,8 @@ pub(super) fn check(statement: &Statement, subject: &mut Subject<'_>) {
     }
 }
 
-/// Whether a condition on one of the keys must hold, and not for any value.
-fn is_restricted(statement: &Statement, keys: &[&str]) -> bool {
+/// Whether a condition on a key that restricts must hold, and not for any value.
+fn is_restricted(statement: &Statement, restricts: impl Fn(&str) -> bool) -> bool {
     statement.conditions.iter().any(|condition| {
         let Ok(Operator { quantifier, family, negated, if_exists }) = Operator::parse(&condition.operator.text) else {
             return true; // Refused already.
@@ -92,13 +101,14 @@ fn is_restricted(statement: &Statement, keys: &[&str]) -> bool {
         let any_value =
             |value: &Text| matches!(value.text.as_str(), "*" | "0.0.0.0/0" | "::/0" | "arn:*" | "arn:aws:*");
         let demands = !negated && !if_exists && family != Family::Null && quantifier != Some(Quantifier::ForAllValues);
-        demands && keys.contains(&fold_key(&condition.key.text).as_str()) && !condition.values.iter().any(any_value)
+        demands && restricts(&fold_key(&condition.key.text)) && !condition.values.iter().any(any_value)
     })
 }
 
 /// A service that asks on behalf of anyone: it can be made to by someone else's resource.
 fn services_without_source(statement: &Statement, entries: &[(Text, Text)], subject: &mut Subject<'_>) {
-    if is_restricted(statement, &SOURCES) {
+    // For whom a service encrypts, it says in the encryption context; others could say what they like there.
+    if is_restricted(statement, |key| SOURCES.contains(&key) || key.starts_with("kms:encryptioncontext:")) {
         return;
     }
     for (_, name) in entries.iter().filter(|(kind, _)| kind.text == "Service") {
@@ -127,15 +137,20 @@ pub(super) fn service_name(name: &str, at: Position, subject: &mut Subject<'_>) 
     if known.binary_search(&bare.as_str()).is_ok() || !subject.budget.spend(known.len() * 100) {
         return;
     }
-    // The domain makes long words of short ones: what differs has to be little of the label.
-    let labels = known.iter().filter_map(|known| known.strip_suffix(".amazonaws.com"));
     let own = bare.strip_suffix(".amazonaws.com").unwrap_or_default();
-    let slip = |meant: &&str| strsim::osa_distance(own, meant) * 5 <= own.chars().count();
-    if let Some(meant) = near_miss(own, labels).filter(slip) {
+    let labels = known.iter().filter_map(|known| known.strip_suffix(".amazonaws.com"));
+    if let Some(meant) = near_miss(own, labels.filter(|known| is_slip(own, known))) {
         subject
             .report(at, "unknown-service-principal", format!("`{name}` is not known as the name of a service of AWS"))
             .hint(format!("did you mean `{meant}.amazonaws.com`?"));
     }
+}
+
+/// Whether each word is the other's but for a fifth of its letters: short names of services are alike by themselves.
+fn is_slip(written: &str, known: &str) -> bool {
+    let words = |label: &str| label.split('.').count();
+    let alike = |(own, other)| strsim::osa_distance(own, other) * 5 <= own.chars().count();
+    words(written) == words(known) && written.split('.').zip(known.split('.')).all(alike)
 }
 
 fn redundant(entries: &[(Text, Text)], subject: &mut Subject<'_>) {
