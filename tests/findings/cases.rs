@@ -68,4 +68,4 @@ macro_rules! case_files {
     };
 }
 
-case_files! { actions resources operators missing values contradictions principals grants statements quotas }
+case_files! { common actions resources operators missing values contradictions principals grants statements quotas }
