@@ -13,7 +13,7 @@ use std::fmt;
 pub use action::{Action, Federation, ResourceName};
 pub use keyed::{Context, Keyed, Tags, fold_case, fold_key};
 pub use outcome::{Decision, Detail, Explanation, Outcome, PolicyType, StatementRef};
-pub use principal::{BUILT_IN_IDENTITY_PROVIDERS, Caller, Principal, is_service_principal};
+pub use principal::{BUILT_IN_IDENTITY_PROVIDERS, Caller, Principal, SERVICE_DOMAINS, is_service_principal};
 
 use crate::arn::{AccountId, Arn};
 

@@ -201,8 +201,8 @@ async fn every_way_of_asking_gets_the_same_answer() {
             count += 1;
             explained += usize::from(expected.as_ref().is_some_and(|answer| !answer.statements.is_empty()));
         }
-        // A process for each case takes long: of large suites the first.
-        for (n, (request, expected)) in suite.requests.iter().zip(&expected).take(12).enumerate() {
+        // A process for each case takes long.
+        for (n, (request, expected)) in suite.requests.iter().zip(&expected).step_by(10).enumerate() {
             let checked = by_check(&suite, request, scratch.path(), n % 2 == 0);
             assert_eq!(&checked, expected, "{}: {request}", suite.name);
         }

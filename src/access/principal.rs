@@ -147,9 +147,11 @@ fn invalid_principal(text: &str, what: &str) -> InvalidField {
     InvalidField::new("principal", format!("`{}` {what}", shown(text)))
 }
 
-/// The domains of services, partition by partition.
-const SERVICE_DOMAINS: [&str; 8] = [
+/// The domains of services: most have the first, Alexa's the second, then partition by partition.
+pub const SERVICE_DOMAINS: [&str; 10] = [
     ".amazonaws.com",
+    ".amazon.com",
+    ".aws.com",
     ".amazonaws.com.cn",
     ".amazonaws.eu",
     ".aws.internal",
@@ -162,6 +164,10 @@ const SERVICE_DOMAINS: [&str; 8] = [
 /// Whether this is the name of an AWS service, such as `ec2.amazonaws.com`.
 pub fn is_service_principal(text: &str) -> bool {
     let name = SERVICE_DOMAINS.iter().find_map(|suffix| text.strip_suffix(suffix)).unwrap_or_default();
+    // People log in with Amazon there: an identity provider.
+    if text == "www.amazon.com" {
+        return false;
+    }
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'_');
     !name.is_empty() && name.bytes().all(word)
 }

@@ -1,6 +1,6 @@
 //! `Principal`: who is let in, and by which conditions they are held.
 
-use crate::access::fold_key;
+use crate::access::{SERVICE_DOMAINS, fold_key};
 use crate::catalogue;
 use crate::finding::{Position, near_miss};
 use crate::policy::{Effect, Family, Operator, PolicyKind, PrincipalElement, Quantifier, Statement, Text};
@@ -43,18 +43,6 @@ const SOURCES: [&str; 7] = [
     "aws:sourceowner",
     "kms:calleraccount",
     "s3:dataaccesspointaccount",
-];
-
-/// Suffixes of the names of services.
-const SERVICE_DOMAINS: [&str; 8] = [
-    ".amazonaws.com",
-    ".amazonaws.com.cn",
-    ".amazon.com",
-    ".amazonaws.eu",
-    ".aws.com",
-    ".aws.internal",
-    ".c2s.ic.gov",
-    ".sc2s.sgov.gov",
 ];
 
 /// Checks the element, and what the statement lets whom it names do.

@@ -37,6 +37,8 @@ pub(super) struct Draft {
     pub(super) statement_count: usize,
     /// What is kept for checks, if anything is.
     pub(super) written: Option<Written>,
+    /// Where each unique id was given first.
+    pub(super) unique_ids: HashMap<Box<str>, Place>,
     /// Texts of references: few policies and groups are named by many users.
     texts: HashSet<Arc<str>>,
 }

@@ -1,11 +1,12 @@
 //! Users, roles and groups as their files say, with what is written in them.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::EntityTags;
 use super::draft::{Draft, Grants, Group, Principal, Reference, Role, User};
-use super::identity::{Identity, Kind};
+use super::identity::{Identity, Kind, Place};
 use crate::access::{fold_key, shown};
 use crate::finding::Position;
 use crate::json::Node;
@@ -54,12 +55,27 @@ impl Draft {
     ) -> Principal {
         let boundary = node.get("PermissionsBoundary").and_then(|boundary| boundary.get("PermissionsBoundaryArn"));
         Principal {
-            unique_id: node.get(id_key).and_then(Node::as_str).map(Box::from),
+            unique_id: node.get(id_key).and_then(|id| self.unique_id(file, id)),
             tags: self.tags(file, node),
             grants: self.grants(file, node, inline_key, &identity.arn),
             boundary: boundary.and_then(|arn| self.reference(arn)),
             identity,
         }
+    }
+
+    /// AWS gives each id once, and policies may name who has it (rule 19): two of them would share what is granted to one.
+    fn unique_id(&mut self, file: &Arc<str>, node: &Node<'_>) -> Option<Box<str>> {
+        let id = node.as_str()?;
+        match self.unique_ids.entry(id.into()) {
+            Entry::Vacant(free) => {
+                free.insert(Place::new(file, node.position));
+            }
+            Entry::Occupied(taken) => {
+                let message = format!("the unique id `{}` is given twice, first at {}", shown(id), taken.get());
+                self.findings.warning(file, node.position, "duplicate-unique-id", message);
+            }
+        }
+        Some(id.into())
     }
 
     fn grants(&mut self, file: &Arc<str>, node: &Node<'_>, inline_key: &str, arn: &str) -> Grants {

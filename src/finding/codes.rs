@@ -61,6 +61,7 @@ pub static CODES: &[Code] = &[
     Code::new("duplicate-key", Error, "a key is given twice in one JSON object"),
     Code::new("duplicate-sid", Error, "two statements of a policy have one Sid"),
     Code::new("duplicate-tag", Error, "a tag is given twice"),
+    Code::new("duplicate-unique-id", Warning, "two users or roles have one unique id"),
     Code::new("early-variable", Error, "a variable stands where none is substituted"),
     Code::new("empty-condition", Suggestion, "a condition has nothing in it"),
     Code::new("empty-list", Error, "a list that must name something is empty"),
