@@ -5,6 +5,7 @@
 mod properties {
     mod aws_managed_policies;
     mod clock;
+    #[path = "../support/dice.rs"]
     mod dice;
     mod files;
     mod generate;
