@@ -132,11 +132,11 @@ impl<'a> Object<'a> {
         Self { account, tags: None, policy: None, is_trust: false, needs_policy: false, membership: None }
     }
 
-    /// A role that is asked for: its trust policy is its resource policy.
+    /// A role that is asked for: its trust policy is its resource policy. What is no role has none; but whose it is, and
+    /// its tags, are what the store knows of it all the same.
     fn find_trusting(directory: &'a Directory, arn: &Arn<'_>) -> Self {
         let role = role_with_arn(directory, arn);
-        let tags = role.map(|role| &role.entity.tags);
-        Self { tags, policy: role.map(|role| &*role.trust), ..Self::unknown(arn.account_id()) }
+        Self { policy: role.map(|role| &*role.trust), ..Self::find_resource(directory, arn) }
     }
 
     /// The policy of the longest ARN that the resource continues with `/` or `:` governs it; its tags are its own.
