@@ -194,7 +194,8 @@ fn escapes(entries: &[PrincipalEntry], facts: &PrincipalFacts<'_>, listener: &im
     match facts.principal {
         Principal::Root(_) => account,
         Principal::User(_) | Principal::FederatedUser(_) => account && caller,
-        Principal::Role(_) => account && entity,
+        // Which of the role's sessions asks is not known, so that it cannot be seen to be listed.
+        Principal::Role(_) => false,
         Principal::AssumedRole(..) => account && entity && caller,
         Principal::Service(_) | Principal::IdentityProvider(_) => caller,
         Principal::Anonymous => false,
