@@ -121,6 +121,7 @@ impl Case<'_> {
         let action = self.request.action.folded();
         matches!(self.subject.principal, Principal::Root(_))
             && self.is_same_account()
+            && self.is_same_partition()
             && matches!(action, "s3:getbucketpolicy" | "s3:putbucketpolicy" | "s3:deletebucketpolicy")
     }
 

@@ -225,7 +225,7 @@ impl Case<'_> {
         self.subject.account().is_some_and(|account| self.object.account == Some(account))
     }
 
-    fn is_same_partition(&self) -> bool {
+    pub(super) fn is_same_partition(&self) -> bool {
         let resource = self.request.resource.arn().map(|Arn { partition, .. }| *partition);
         let caller = self.subject.principal.caller().map(|caller| caller.partition);
         resource.zip(caller).is_none_or(|(resource, caller)| resource == caller)
