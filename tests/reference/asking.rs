@@ -26,7 +26,7 @@ const CALLERS: [(usize, Who); 9] = [
     (25, Who::User),
     (24, Who::Session),
     (8, Who::Role),
-    (13, Who::FederatedUser),
+    (16, Who::FederatedUser),
     (6, Who::Root),
     (6, Who::Service),
     (7, Who::IdentityProvider),
@@ -46,7 +46,7 @@ pub(super) fn request(dice: &mut Dice) -> Value {
     if matches!(who, Who::Session | Who::Role | Who::FederatedUser) {
         session(dice, who, &mut request);
     }
-    if matches!(who, Who::FederatedUser) && dice.chance(75) {
+    if matches!(who, Who::FederatedUser) && dice.chance(85) {
         let account = principal.split(':').nth(4).unwrap();
         let user = USERS.into_iter().find(|user| user.0 == account);
         let user = user.map_or_else(|| format!("arn:aws:iam::{account}:user/nobody"), user_arn);
@@ -137,7 +137,7 @@ fn context(dice: &mut Dice) -> Map<String, Value> {
     let share = dice.pick(&[0, 30, 60]);
     for (key, values) in KEYS {
         // Most requests come through no endpoint.
-        if !dice.chance(if key == "aws:SourceVpce" { 20 } else { share }) {
+        if !dice.chance(if key == "aws:SourceVpce" { 25 } else { share }) {
             continue;
         }
         let key = if dice.chance(15) { dice.respell(key) } else { key.to_owned() };

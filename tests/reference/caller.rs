@@ -29,6 +29,8 @@ pub(super) struct Caller<'a> {
     pub name: &'a str,
     /// Of the session.
     pub session: &'a str,
+    /// ARN of the user behind a federated user; empty if nobody says.
+    pub federated_by: &'a str,
     /// The user, the role, or the user behind a federated user.
     pub entity: Option<&'a Entity>,
     /// A role with a path that the role of this name does not have: there is no such role, and so it is let past nothing
@@ -46,6 +48,7 @@ impl<'a> Caller<'a> {
             account: None,
             name: "",
             session: "",
+            federated_by: &request.federated_by,
             entity: None,
             misnamed: false,
         };

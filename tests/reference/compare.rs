@@ -48,11 +48,10 @@ impl Pair {
         Ok(Self { real: Engine::new(loaded, 1 << 20), reference })
     }
 
-    pub(super) fn ask(&self, request: &Value) -> Answers {
-        let request = Request::read(request);
+    pub(super) fn ask(&self, request: &Request) -> Answers {
         let now = jiff::Timestamp::now().as_second();
-        let reference = decide(&Question::new(&self.reference, &request, now));
-        Answers { real: real(&self.real.load_full(), &request), reference }
+        let reference = decide(&Question::new(&self.reference, request, now));
+        Answers { real: real(&self.real.load_full(), request), reference }
     }
 }
 
@@ -66,6 +65,17 @@ impl Answers {
 
 /// With and without an explanation, decided and remembered: the same.
 fn real(active: &Active, request: &Request) -> Option<Seen> {
+    with_access_request(request, |request| {
+        let ask = |detail| active.is_authorized(request, detail).ok().map(|answer| answer.outcome);
+        let explained = ask(Detail::Statements)?;
+        for again in [ask(Detail::Decision)?, ask(Detail::Decision)?, ask(Detail::Statements)?] {
+            assert_eq!((again.decision, again.decided_by), (explained.decision, explained.decided_by));
+        }
+        Some(Seen::of(&explained))
+    })
+}
+
+fn with_access_request<T>(request: &Request, answer: impl FnOnce(&AccessRequest<'_>) -> Option<T>) -> Option<T> {
     let context = request.context.iter().map(|(key, values)| (key.as_str(), values.as_slice()));
     let raw = RawRequest {
         principal: &request.principal,
@@ -77,13 +87,7 @@ fn real(active: &Active, request: &Request) -> Option<Seen> {
         session_tags: request.session_tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
         federated_by: &request.federated_by,
     };
-    let request = AccessRequest::new(&raw).ok()?;
-    let ask = |detail| active.is_authorized(&request, detail).ok().map(|answer| answer.outcome);
-    let explained = ask(Detail::Statements)?;
-    for again in [ask(Detail::Decision)?, ask(Detail::Decision)?, ask(Detail::Statements)?] {
-        assert_eq!((again.decision, again.decided_by), (explained.decision, explained.decided_by));
-    }
-    Some(Seen::of(&explained))
+    answer(&AccessRequest::new(&raw).ok()?)
 }
 
 impl Seen {

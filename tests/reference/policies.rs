@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::dice::Dice;
 use super::vocabulary::{
-    ACTION_PATTERNS, HOME, KEYS, NEAR, OIDC, OUTSIDE, RESOURCE_PATTERNS, ROLES, SAML, SERVICES, SESSIONS, UNKNOWN,
-    USERS, role_arn, unique_id, user_arn,
+    ACTION_PATTERNS, HOME, KEYS, NEAR, OIDC, OUTSIDE, RESOURCE_PATTERNS, ROLES, SAML, SERVICES, SESSIONS, TARGETS,
+    UNKNOWN, USERS, role_arn, unique_id, user_arn,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ fn statement(dice: &mut Dice, kind: Kind, n: usize) -> Value {
     let deny = kind == Kind::ResourceControl
         || dice.chance(match kind {
             Kind::ServiceControl => 35,
-            Kind::Endpoint | Kind::Boundary => 28,
+            Kind::Endpoint | Kind::Boundary | Kind::Resource => 28,
             _ => 18,
         });
     let mut statement = Map::new();
@@ -118,8 +118,8 @@ fn statement(dice: &mut Dice, kind: Kind, n: usize) -> Value {
     }
     match kind {
         Kind::ResourceControl => put("Principal", "*".into()),
-        Kind::Endpoint | Kind::Resource if deny && dice.chance(25) => put("NotPrincipal", principal(dice, kind)),
-        Kind::Endpoint | Kind::Resource | Kind::Trust => put("Principal", principal(dice, kind)),
+        Kind::Endpoint | Kind::Resource if deny && dice.chance(25) => put("NotPrincipal", principal(dice, kind, deny)),
+        Kind::Endpoint | Kind::Resource | Kind::Trust => put("Principal", principal(dice, kind, deny)),
         _ => {}
     }
     let negated = kind != Kind::ResourceControl && dice.chance(8);
@@ -151,14 +151,36 @@ fn actions(dice: &mut Dice, kind: Kind, deny: bool) -> Value {
     if dice.chance(if deny { 5 } else { 50 }) {
         return "*".into();
     }
-    listed(dice.some(&ACTION_PATTERNS[..if deny { 21 } else { 22 }], 3))
+    let patterns = dice.some(&ACTION_PATTERNS[..if deny { 21 } else { 22 }], 3);
+    let written = |pattern: &str| if dice.chance(30) { blurred_action(dice) } else { pattern.to_owned() };
+    listed(patterns.into_iter().map(written).collect())
+}
+
+/// The name of an action in any case, with wildcards anywhere.
+fn blurred_action(dice: &mut Dice) -> String {
+    let (_, actions) = dice.pick(&TARGETS);
+    let action = dice.pick(actions);
+    let (service, name) = action.split_once(':').unwrap();
+    let name = if dice.chance(30) { dice.respell(name) } else { name.to_owned() };
+    format!("{service}:{}", dice.blur(&name))
 }
 
 fn resources(dice: &mut Dice, deny: bool) -> Value {
     if dice.chance(if deny { 40 } else { 60 }) {
         return "*".into();
     }
-    listed(dice.some(&RESOURCE_PATTERNS, 3))
+    let patterns = dice.some(&RESOURCE_PATTERNS, 3);
+    let written = |pattern: &str| if dice.chance(40) { blurred_arn(dice) } else { pattern.to_owned() };
+    listed(patterns.into_iter().map(written).collect())
+}
+
+/// What is asked for, with wildcards anywhere behind the service.
+fn blurred_arn(dice: &mut Dice) -> String {
+    let parts: Vec<&str> = dice.pick(&TARGETS).0.splitn(6, ':').collect();
+    let [_, partition, service, region, account, resource] = parts[..] else { return "*".to_owned() };
+    let mut some = |part: &str, percent| if dice.chance(percent) { dice.blur(part) } else { part.to_owned() };
+    let (region, account, resource) = (some(region, 20), some(account, 20), some(resource, 80));
+    format!("arn:{partition}:{service}:{region}:{account}:{resource}")
 }
 
 /// A lone value or a list of one: they mean the same.
@@ -168,8 +190,13 @@ fn listed<T: Into<Value>>(mut list: Vec<T>) -> Value {
 
 // --- principals -------------------------------------------------------------------------------------------------------
 
-fn principal(dice: &mut Dice, kind: Kind) -> Value {
-    if dice.chance(if kind == Kind::Endpoint { 70 } else { 12 }) {
+fn principal(dice: &mut Dice, kind: Kind, deny: bool) -> Value {
+    let everyone = match kind {
+        Kind::Endpoint => 70,
+        _ if deny => 40,
+        _ => 18,
+    };
+    if dice.chance(everyone) {
         return if dice.chance(50) { "*".into() } else { json!({"AWS": "*"}) };
     }
     let mut map = Map::new();
@@ -197,9 +224,9 @@ fn aws_principal(dice: &mut Dice) -> String {
     let account = dice.weighted(&[(60, HOME), (15, NEAR), (15, OUTSIDE), (10, UNKNOWN)]);
     match dice.below(20) {
         0..=1 => account.to_owned(),
-        2..=4 => format!("arn:aws:iam::{account}:root"),
-        5 => format!("arn:aws-cn:iam::{account}:root"),
-        6..=9 => user_arn(user),
+        2..=3 => format!("arn:aws:iam::{account}:root"),
+        4 => format!("arn:aws-cn:iam::{account}:root"),
+        5..=9 => user_arn(user),
         10..=12 => role_arn(role),
         13..=15 => format!("arn:aws:sts::{}:assumed-role/{}/{}", role.0, role.2, dice.pick(&SESSIONS)),
         16..=17 => format!("arn:aws:sts::{account}:federated-user/fay"),
@@ -232,6 +259,9 @@ fn condition(dice: &mut Dice) -> (String, String, Value) {
         return ("Null".to_owned(), key, listed(dice.some(&["true", "false"], 2)));
     }
     let family = if dice.chance(30) { dice.below(OPERATORS.len()) } else { family_of(shared) };
+    // As texts, the two clocks would be read at different moments.
+    let is_clock = ["aws:currenttime", "aws:epochtime"].contains(&key.to_lowercase().as_str());
+    let family = if is_clock && family == 0 { 3 } else { family };
     let (operators, own) = OPERATORS[family];
     // Values of the key are of this family if it is the key's own; strings take them all.
     let shared = if family == family_of(shared) || family == 0 { shared } else { own };
@@ -248,12 +278,18 @@ fn condition(dice: &mut Dice) -> (String, String, Value) {
 /// Numbers and truths may stand without quotes (rule 3).
 fn values_of(dice: &mut Dice, family: usize, values: Vec<&str>) -> Value {
     let bare = (family == 2 || family == 4) && dice.chance(30);
-    let value = |text: &str| match text.parse::<i64>() {
+    let mut value = |text: &str| match text.parse::<i64>() {
         Ok(number) if bare => Value::from(number),
         _ if bare && (text == "true" || text == "false") => Value::from(text == "true"),
+        // A wildcard in a variable would be no variable.
+        _ if family < 2 && !text.contains('$') && dice.chance(25) => {
+            let (before, last) = text.rsplit_once(':').filter(|_| family == 1).unwrap_or(("", text));
+            let colon = if family == 1 { ":" } else { "" };
+            format!("{before}{colon}{}", dice.blur(last)).into()
+        }
         _ => Value::from(text),
     };
-    listed(values.into_iter().map(value).collect::<Vec<_>>())
+    listed(values.into_iter().map(&mut value).collect::<Vec<_>>())
 }
 
 /// Whether a value is one for a family.

@@ -85,7 +85,7 @@ fn is_of_account(caller: &Caller<'_>, partition: &str, account: &str) -> bool {
 }
 
 fn is_user_behind(caller: &Caller<'_>, arn: &str) -> bool {
-    caller.kind == Kind::FederatedUser && caller.entity.is_some_and(|user| user.arn == arn)
+    caller.kind == Kind::FederatedUser && caller.federated_by == arn
 }
 
 fn has_id(caller: &Caller<'_>, id: &str) -> bool {

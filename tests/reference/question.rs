@@ -192,7 +192,11 @@ impl<'a> Question<'a> {
         let instant =
             |text: &String| values::date(text).and_then(|at| i64::try_from(at.div_euclid(1_000_000_000)).ok());
         let converted = |text: &String| instant(text).map_or_else(|| text.clone(), as_key);
-        let from_other = || self.given(other).map(|values| values.iter().map(converted).collect());
+        // Of several times nobody can say which is meant: they stay as they are.
+        let from_other = || {
+            let values = self.given(other)?;
+            Some(if values.len() == 1 { values.iter().map(converted).collect() } else { values })
+        };
         self.given(key).or_else(from_other).unwrap_or_else(|| vec![as_key(self.now)])
     }
 }

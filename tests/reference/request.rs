@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::store::strings;
 
+#[derive(Clone, Default)]
 pub(super) struct Request {
     pub principal: String,
     pub action: String,

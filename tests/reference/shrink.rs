@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::compare::{Answers, Pair};
+use super::request::Request;
 
 /// One step into a value.
 #[derive(Clone, Debug)]
@@ -14,10 +15,8 @@ enum Step {
 /// Takes away whatever is not needed for the two to disagree, the largest pieces first.
 pub(super) fn shrink(files: &[Value], request: &Value) -> (Vec<Value>, Value) {
     let mut case = json!({"files": files, "request": request});
-    // Opened, so that session policies are made smaller, too: read as their text again, they are what they were.
-    for policy in session_policies(&mut case) {
-        *policy = serde_json::from_str(policy.as_str().unwrap()).unwrap();
-    }
+    // Opened, so that documents in strings are made smaller, too: read as their text again, they are what they were.
+    open(&mut case);
     loop {
         let before = case.to_string().len();
         for path in paths(&case) {
@@ -30,20 +29,30 @@ pub(super) fn shrink(files: &[Value], request: &Value) -> (Vec<Value>, Value) {
             break;
         }
     }
-    for policy in session_policies(&mut case) {
+    let session = case.pointer_mut("/request/sessionPolicies").and_then(Value::as_array_mut);
+    for policy in session.into_iter().flatten() {
         *policy = policy.to_string().into();
     }
     (case["files"].as_array().unwrap().clone(), case["request"].clone())
 }
 
-fn session_policies(case: &mut Value) -> impl Iterator<Item = &mut Value> {
-    case.pointer_mut("/request/sessionPolicies").and_then(Value::as_array_mut).into_iter().flatten()
+fn open(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Ok(document @ Value::Object(_)) = serde_json::from_str(text) {
+                *value = document;
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(open),
+        Value::Object(map) => map.values_mut().for_each(open),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn still_disagree(case: &Value) -> bool {
     let Some(files) = case["files"].as_array() else { return false };
     let Ok(pair) = Pair::load(files) else { return false };
-    let answers = pair.ask(&case["request"]);
+    let answers = pair.ask(&Request::read(&case["request"]));
     answers.real.is_some() && !answers.agree()
 }
 
@@ -90,7 +99,7 @@ fn without(case: &Value, path: &[Step]) -> Option<Value> {
 
 /// The case as a file of tests/suites/regressions, which expects what the reference says.
 pub(super) fn suite(files: &[Value], request: &Value) -> String {
-    let Answers { real, reference } = Pair::load(files).unwrap().ask(request);
+    let Answers { real, reference } = Pair::load(files).unwrap().ask(&Request::read(request));
     let expect = json!({
         "decision": reference.decision.as_str(),
         "decided_by": reference.decided_by.as_str(),

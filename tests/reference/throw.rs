@@ -27,4 +27,19 @@ impl Dice {
         };
         ways.iter().find(hit).unwrap().1
     }
+
+    /// The text with one to three wildcards in it, some of which stand for what was there.
+    pub(super) fn blur(&mut self, text: &str) -> String {
+        let mut letters: Vec<char> = text.chars().collect();
+        for _ in 0..=self.below(3) {
+            let start = self.below(letters.len() + 1);
+            if self.chance(30) && start < letters.len() {
+                letters[start] = '?';
+            } else {
+                let end = (start + self.below(6)).min(letters.len());
+                letters.splice(start..end, ['*']);
+            }
+        }
+        letters.into_iter().collect()
+    }
 }

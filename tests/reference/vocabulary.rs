@@ -50,11 +50,14 @@ pub(super) const RESOURCES: [(&str, &str); 14] = [
 ];
 
 /// What is asked for, with the actions that go with it.
-pub(super) const TARGETS: [(&str, &[&str]); 24] = [
+pub(super) const TARGETS: [(&str, &[&str]); 27] = [
     ("arn:aws:s3:::data", &["s3:ListBucket", "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucket"]),
     ("arn:aws:s3:::data/alice/x", &["s3:GetObject", "s3:PutObject", "S3:getobject"]),
     ("arn:aws:s3:::data/red/x", &["s3:GetObject", "s3:PutObject"]),
     ("arn:aws:s3:::data/*", &["s3:GetObject"]),
+    ("arn:aws:s3:::data//alice/x:1", &["s3:GetObject", "s3:PutObject"]),
+    ("arn:aws:s3:::database", &["s3:ListBucket"]),
+    ("arn:aws:S3:::data/alice/x", &["s3:GetObject"]),
     ("arn:aws:s3:::near/alice/x", &["s3:GetObject", "s3:PutObject"]),
     ("arn:aws:s3:::main/red/x", &["s3:GetObject", "s3:PutObject"]),
     ("arn:aws:s3:::far/alice/x", &["s3:GetObject", "s3:PutObject"]),

@@ -25,8 +25,9 @@ pub(super) fn world(dice: &mut Dice) -> Vec<Value> {
             "GroupName": name, "Arn": arn, "GroupPolicyList": inline, "AttachedManagedPolicies": attached
         }));
     }
-    files.extend(USERS.map(|user| entity(dice, "User", user)));
-    files.extend(ROLES.map(|role| entity(dice, "Role", role)));
+    // Now and then somebody is not in the store.
+    files.extend(USERS.map(|user| entity(dice, "User", user)).into_iter().filter(|_| dice.chance(96)));
+    files.extend(ROLES.map(|role| entity(dice, "Role", role)).into_iter().filter(|_| dice.chance(96)));
     for resource in RESOURCES {
         if dice.chance(85) {
             files.push(described(dice, resource));
@@ -65,7 +66,7 @@ fn entity(dice: &mut Dice, kind: &str, who: (&str, &str, &str)) -> Value {
         value["Tags"] = tags(dice);
     }
     if kind == "Role" {
-        value["AssumeRolePolicyDocument"] = document(dice, Kind::Trust);
+        value["AssumeRolePolicyDocument"] = written(dice, Kind::Trust);
     } else if account == HOME && dice.chance(60) {
         value["GroupList"] = json!(dice.some(&GROUPS, 1));
     }
@@ -77,9 +78,15 @@ fn entity(dice: &mut Dice, kind: &str, who: (&str, &str, &str)) -> Value {
     value
 }
 
+/// A document as JSON, or as JSON in a string.
+fn written(dice: &mut Dice, kind: Kind) -> Value {
+    let document = document(dice, kind);
+    if dice.chance(10) { document.to_string().into() } else { document }
+}
+
 fn inline(dice: &mut Dice, most: usize) -> Vec<Value> {
     let count = dice.below(most + 1);
-    let policy = |n| json!({"PolicyName": format!("p{n}"), "PolicyDocument": document(dice, Kind::Identity)});
+    let policy = |n| json!({"PolicyName": format!("p{n}"), "PolicyDocument": written(dice, Kind::Identity)});
     (0..count).map(policy).collect()
 }
 
@@ -113,7 +120,7 @@ fn described(dice: &mut Dice, (arn, account): (&str, &str)) -> Value {
     }
     // What lies under a bucket has mostly the bucket's policy.
     if dice.chance(if arn.contains('/') && arn.contains(":s3:") { 30 } else { 85 }) {
-        value["ResourcePolicy"] = document(dice, Kind::Resource);
+        value["ResourcePolicy"] = written(dice, Kind::Resource);
     }
     value
 }
@@ -132,7 +139,9 @@ fn organization(dice: &mut Dice) -> Value {
     let (outer, inner) = ("ou-ab12-11111111", "ou-ab12-22222222");
     let roots = [node("r-ab12", None)];
     let units = [node(outer, Some("r-ab12")), node(inner, Some(outer))];
-    let accounts = [node(HOME, Some(inner)), node(NEAR, Some("r-ab12")), node(MANAGEMENT, Some("r-ab12"))];
+    let mut accounts = vec![node(HOME, Some(inner)), node(NEAR, Some("r-ab12")), node(MANAGEMENT, Some("r-ab12"))];
+    // The management account belongs to it, listed or not; others only if they are.
+    accounts.truncate(dice.pick(&[1, 2, 2, 2, 3, 3, 3, 3]));
     json!({
         "Organization": {"Id": "o-example001", "MasterAccountId": MANAGEMENT},
         "Roots": roots,
@@ -148,12 +157,16 @@ fn attached_controls(dice: &mut Dice, node: &str, policies: &mut Vec<Value>) -> 
     if dice.chance(90) {
         ids.push("p-FullAWSAccess".to_owned());
     }
-    let kinds =
-        [("SERVICE_CONTROL_POLICY", Kind::ServiceControl, 25), ("RESOURCE_CONTROL_POLICY", Kind::ResourceControl, 15)];
-    for (name, kind, percent) in kinds {
+    // Two SCPs at one level unite (rule 64).
+    let kinds = [
+        ("scp", "SERVICE_CONTROL_POLICY", Kind::ServiceControl, 20),
+        ("more", "SERVICE_CONTROL_POLICY", Kind::ServiceControl, 10),
+        ("rcp", "RESOURCE_CONTROL_POLICY", Kind::ResourceControl, 15),
+    ];
+    for (prefix, name, kind, percent) in kinds {
         if dice.chance(percent) {
-            let id = format!("p-{}{node}", if kind == Kind::ServiceControl { "scp" } else { "rcp" });
-            policies.push(json!({"Id": id, "Name": id, "Type": name, "Content": document(dice, kind)}));
+            let id = format!("p-{prefix}{node}");
+            policies.push(json!({"Id": id, "Name": id, "Type": name, "Content": written(dice, kind)}));
             ids.push(id);
         }
     }
