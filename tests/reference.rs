@@ -32,6 +32,7 @@ mod reference {
     // What it is compared on.
     mod agreement;
     mod compare;
+    mod managed;
     mod shrink;
     mod suites;
 }

@@ -53,6 +53,14 @@ impl Pair {
         let reference = decide(&Question::new(&self.reference, request, now));
         Answers { real: real(&self.real.load_full(), request), reference }
     }
+
+    /// What the program decides, without more; None if it is no request.
+    pub(super) fn decided(&self, request: &Request) -> Option<(Decision, PolicyType)> {
+        with_access_request(request, |request| {
+            let outcome = self.real.load().is_authorized(request, Detail::Decision).ok()?.outcome;
+            Some((outcome.decision, outcome.decided_by))
+        })
+    }
 }
 
 impl Answers {

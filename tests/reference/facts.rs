@@ -10,6 +10,8 @@ use serde_json::Value;
 pub(super) static FACTS: LazyLock<Facts> = LazyLock::new(Facts::read);
 
 pub(super) struct Facts {
+    /// Actions by service, without its name.
+    pub actions: HashMap<String, Vec<String>>,
     /// Documents of AWS managed policies, in the order of their ARNs.
     pub managed: Vec<(String, Value)>,
     /// Services that RCPs hold for.
@@ -26,6 +28,7 @@ impl Facts {
         let policies = unpacked(include_bytes!("../../data/aws-managed-policies.json.gz"));
         let services = reference["services"].as_object().unwrap();
         let mut facts = Self {
+            actions: services.iter().map(|(name, service)| (name.clone(), names(&service["actions"]))).collect(),
             managed: policies["Policies"].as_array().unwrap().iter().map(managed).collect(),
             rcp: services.iter().filter(|(_, service)| service["rcp"] == true).map(|(name, _)| name.clone()).collect(),
             keys: HashMap::new(),
@@ -82,6 +85,10 @@ fn unpacked(packed: &[u8]) -> Value {
     let mut text = String::new();
     GzDecoder::new(packed).read_to_string(&mut text).unwrap();
     serde_json::from_str(&text).unwrap()
+}
+
+fn names(object: &Value) -> Vec<String> {
+    object.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
 }
 
 fn managed(policy: &Value) -> (String, Value) {
