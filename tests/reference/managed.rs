@@ -54,8 +54,8 @@ fn line(arn: &str, document: &Value, ask_all: bool) -> String {
     let name = arn.split_once("policy/").unwrap().1;
     let subject = Subject::new(arn, document);
     let actions = subject.actions();
-    let some = spread(&actions, ACTIONS);
-    subject.compare(&spread(&actions, if ask_all { ACTIONS * 10 } else { ACTIONS }));
+    let some = subject.some(&actions, ACTIONS);
+    subject.compare(&subject.some(&actions, if ask_all { ACTIONS * 10 } else { ACTIONS }));
     let some = subject.digest(&some).digest;
     if !ask_all {
         return format!("{name} {some}");
@@ -127,12 +127,18 @@ impl<'a> Subject<'a> {
         self.contexts.iter().enumerate().map(request).collect()
     }
 
+    /// So many actions: half of them such that statements with conditions list.
+    fn some(&self, actions: &[String], count: usize) -> Vec<String> {
+        let statements = self.statements.iter().zip(&self.about);
+        let conditional = statements.filter(|(statement, _)| statement.value.get("Condition").is_some());
+        let patterns: Vec<ActionPattern> = conditional.flat_map(|(_, (patterns, _))| patterns.clone()).collect();
+        let conditional: Vec<String> = actions.iter().filter(|action| lists(&patterns, action)).cloned().collect();
+        [spread(&conditional, count / 2), spread(actions, count / 2)].concat()
+    }
+
     /// What the first statement about the action is about.
     fn resource(&self, action: &str) -> &str {
-        let (service, name) = action.split_once(':').unwrap();
-        let name = fold(name);
-        let names = |(of, signs): &ActionPattern| of == service && matches(signs, &name);
-        self.about.iter().find(|(actions, _)| actions.iter().any(names)).map_or("*", |(_, arn)| arn)
+        self.about.iter().find(|(patterns, _)| lists(patterns, action)).map_or("*", |(_, arn)| arn)
     }
 
     /// Both evaluators give the same answers.
@@ -173,6 +179,13 @@ fn about(statement: &Statement<'_>) -> (Vec<ActionPattern>, String) {
     let arn = resources.iter().map(|pattern| an_arn(pattern)).find(|arn| arn_parts(arn).is_some());
     let names = split.map(|(service, name)| (service.to_owned(), signs(name))).collect();
     (names, arn.unwrap_or_else(|| "*".to_owned()))
+}
+
+fn lists(patterns: &[ActionPattern], action: &str) -> bool {
+    let (service, name) = action.split_once(':').unwrap();
+    let mut of_service = patterns.iter().filter(|(of, _)| of == service).peekable();
+    let name = of_service.peek().map(|_| fold(name)).unwrap_or_default();
+    of_service.any(|(_, signs)| matches(signs, &name))
 }
 
 /// The keys of conditions, once each, with a value that suits the first condition on it.
