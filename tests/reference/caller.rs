@@ -33,8 +33,8 @@ pub(super) struct Caller<'a> {
     pub federated_by: &'a str,
     /// The user, the role, or the user behind a federated user.
     pub entity: Option<&'a Entity>,
-    /// A role with a path that the role of this name does not have: there is no such role, and so it is let past nothing
-    /// (rule 15).
+    /// It is, or belongs to, a user or role that differs in path or case from the one of its name in the store: there is
+    /// none such, and so it is let past nothing (rules 15, 16, 63).
     pub misnamed: bool,
 }
 
@@ -63,20 +63,30 @@ impl<'a> Caller<'a> {
         let known = Caller { partition: parts[1], account: Some(parts[4]), name: last, ..nobody(Kind::Root) };
         match path[0] {
             "root" => Caller { name: "", ..known },
-            "user" => Caller { kind: Kind::User, entity: user(store, text), ..known },
+            "user" => Caller { kind: Kind::User, entity: user(store, text), ..known }.unless_taken(&store.users, last),
             "federated-user" => {
-                Caller { kind: Kind::FederatedUser, entity: user(store, &request.federated_by), ..known }
+                let user_name = request.federated_by.rsplit('/').next().unwrap();
+                let entity = user(store, &request.federated_by);
+                Caller { kind: Kind::FederatedUser, entity, ..known }.unless_taken(&store.users, user_name)
             }
             "assumed-role" => {
                 let entity = role(store, &parts, path[1]);
-                Caller { kind: Kind::Session, name: path[1], session: last, entity, ..known }
+                let caller = Caller { kind: Kind::Session, name: path[1], session: last, entity, ..known };
+                caller.unless_taken(&store.roles, path[1])
             }
             _ => {
-                let entity = role(store, &parts, last);
-                let misnamed = entity.is_some_and(|role| role.arn != text);
-                Caller { kind: Kind::Role, entity: entity.filter(|_| !misnamed), misnamed, ..known }
+                let entity = role(store, &parts, last).filter(|role| role.arn == text);
+                Caller { kind: Kind::Role, entity, ..known }.unless_taken(&store.roles, last)
             }
         }
+    }
+
+    /// Names are unique in an account, whatever their path and case.
+    fn unless_taken(self, entities: &[Entity], name: &str) -> Self {
+        let has_name =
+            |entity: &Entity| entity.name.eq_ignore_ascii_case(name) && account_of(&entity.arn) == self.account;
+        let misnamed = self.entity.is_none() && entities.iter().any(has_name);
+        Caller { misnamed, ..self }
     }
 
     pub(super) fn is_role(&self) -> bool {

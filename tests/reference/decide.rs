@@ -206,7 +206,9 @@ impl<'a> Layers<'a> {
             }
         }
         // A user, a service or an anonymous caller does not assume roles in the ways of identity providers (rule 76).
-        if question.is_federation() && question.caller.kind != Kind::IdentityProvider {
+        let federates = question.is_federation() && question.caller.kind != Kind::IdentityProvider;
+        // And an anonymous caller assumes none: STS answers signed requests (rule 72).
+        if federates || question.caller.kind == Kind::Anonymous && question.asks_trust() {
             grants.clear();
         }
         Self { question, allowed, grants }
@@ -233,7 +235,9 @@ impl<'a> Layers<'a> {
     fn service_control_allows(&self) -> bool {
         let Some(levels) = service_control_levels(self.question) else { return true };
         let allowed = self.allowed.get(&PolicyType::ServiceControl).cloned().unwrap_or_default();
-        levels.iter().enumerate().all(|(n, node)| organization::has_full_access(node) || allowed.contains(&n))
+        let organization = self.question.store.organization.as_ref().unwrap();
+        let full_access = |node: &Value| organization::has_full_access(organization, node);
+        levels.iter().enumerate().all(|(n, node)| full_access(node) || allowed.contains(&n))
     }
 
     fn endpoints_allow(&self) -> bool {

@@ -28,8 +28,11 @@ pub(super) fn attached<'a>(organization: &'a Value, node: &'a Value, kind: &str)
     ids.filter_map(|id| policies().find(|policy| policy["Id"] == *id && policy["Type"] == kind)).collect()
 }
 
-pub(super) fn has_full_access(node: &Value) -> bool {
-    node["AttachedPolicies"].as_array().is_some_and(|ids| ids.iter().any(|id| id == "p-FullAWSAccess"))
+/// Whether AWS's own policy is attached; one of that name in the store counts instead.
+pub(super) fn has_full_access(organization: &Value, level: &Value) -> bool {
+    let name = "p-FullAWSAccess";
+    let own = node(organization, "OrganizationPolicies", name).is_some();
+    !own && level["AttachedPolicies"].as_array().is_some_and(|ids| ids.iter().any(|id| id == name))
 }
 
 fn node<'a>(organization: &'a Value, list: &str, id: &str) -> Option<&'a Value> {

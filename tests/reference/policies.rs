@@ -212,7 +212,8 @@ fn principal(dice: &mut Dice, kind: Kind, deny: bool) -> Value {
     if (75..95).contains(&rest) || map.is_empty() {
         map.insert("Service".to_owned(), listed(dice.some(&SERVICES, 2)));
     }
-    if rest == 99 && kind == Kind::Resource {
+    // Outside of S3 nobody knows canonical users.
+    if rest >= 97 && kind == Kind::Endpoint {
         map.insert("CanonicalUser".to_owned(), "0123456789abcdef".repeat(4).into());
     }
     Value::Object(map)

@@ -57,7 +57,7 @@ fn entry(kind: &str, value: &str, caller: &Caller<'_>, effect: Effect) -> Option
         _ if is_account(value) => named(caller.account == Some(value), Grant::Account),
         _ => match arn_parts(value) {
             Some(parts) => by_arn(value, &parts, caller, effect),
-            None => named(has_id(caller, value), own_grant(caller)?),
+            None => named(has_id(caller, value, effect), own_grant(caller)?),
         },
     }
 }
@@ -72,7 +72,7 @@ fn by_arn(arn: &str, parts: &[&str], caller: &Caller<'_>, effect: Effect) -> Opt
         "root" => (here, Grant::Account),
         "role" => (here && caller.is_role() && caller.name == last, Grant::Role),
         "user" if caller.kind == Kind::User => (caller.text == arn, Grant::User),
-        "user" => (is_user_behind(caller, arn), Grant::UserOfFederated),
+        "user" => (is_user_behind(caller, arn, here && effect == Effect::Deny), Grant::UserOfFederated),
         // Without its name it may be this one (rule 16).
         "assumed-role" if unknown_session => (here && name.split('/').next() == Some(caller.name), Grant::Session),
         _ => (caller.text == arn, Grant::Session),
@@ -84,12 +84,18 @@ fn is_of_account(caller: &Caller<'_>, partition: &str, account: &str) -> bool {
     caller.account == Some(account) && caller.partition == partition
 }
 
-fn is_user_behind(caller: &Caller<'_>, arn: &str) -> bool {
-    caller.kind == Kind::FederatedUser && caller.federated_by == arn
+/// Where nobody says whose it is, it may be this user's (rule 16).
+fn is_user_behind(caller: &Caller<'_>, arn: &str, in_doubt: bool) -> bool {
+    caller.kind == Kind::FederatedUser && (caller.federated_by == arn || caller.federated_by.is_empty() && in_doubt)
 }
 
-fn has_id(caller: &Caller<'_>, id: &str) -> bool {
-    caller.entity.is_some_and(|entity| entity.id.as_deref() == Some(id))
+/// Where the store does not give the caller's id, it may be this one (rule 19).
+fn has_id(caller: &Caller<'_>, id: &str, effect: Effect) -> bool {
+    let of_its_kind = if caller.is_role() { "AROA" } else { "AIDA" };
+    match caller.entity.and_then(|entity| entity.id.as_deref()) {
+        Some(own) => own == id,
+        None => effect == Effect::Deny && id.starts_with(of_its_kind),
+    }
 }
 
 /// As what a caller's user or role is named.

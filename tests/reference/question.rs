@@ -22,6 +22,24 @@ pub(super) struct Question<'a> {
     pub now: i64,
 }
 
+/// What KMS does without a key, by its reference.
+const WITHOUT_KEY: [&str; 14] = [
+    "connectcustomkeystore",
+    "createalias",
+    "createcustomkeystore",
+    "createkey",
+    "deletealias",
+    "deletecustomkeystore",
+    "describecustomkeystores",
+    "disconnectcustomkeystore",
+    "generaterandom",
+    "listaliases",
+    "listkeys",
+    "listretirablegrants",
+    "updatealias",
+    "updatecustomkeystore",
+];
+
 impl<'a> Question<'a> {
     pub(super) fn new(store: &'a Store, request: &'a Request, now: i64) -> Self {
         let caller = Caller::new(request, store);
@@ -36,17 +54,19 @@ impl<'a> Question<'a> {
     /// Whether a trust policy answers: of `sts:AssumeRole...` whatever the resource is, of all else in STS for roles.
     pub(super) fn asks_trust(&self) -> bool {
         let of_role = self.service() == "sts" && self.resource_is("iam", "role/");
-        of_role || self.action == "sts:assumerole" || self.is_federation()
+        of_role || ["sts:assumerole", "sts:setsourceidentity"].contains(&self.action.as_str()) || self.is_federation()
     }
 
     pub(super) fn is_federation(&self) -> bool {
         ["sts:assumerolewithwebidentity", "sts:assumerolewithsaml"].contains(&self.action.as_str())
     }
 
-    /// Whether a KMS key answers (rule 78). An alias stands for one, but where it is itself what is made or moved.
+    /// Whether a KMS key answers (rule 78): of what uses one, whatever the resource is. An alias stands for one, but where
+    /// it is itself what is made or moved.
     pub(super) fn asks_key(&self) -> bool {
         let of_alias = ["kms:createalias", "kms:updatealias", "kms:deletealias"].contains(&self.action.as_str());
-        self.resource_is("kms", "key/") || (self.resource_is("kms", "alias/") && !of_alias)
+        let uses_key = self.action.strip_prefix("kms:").is_some_and(|action| !WITHOUT_KEY.contains(&action));
+        uses_key || self.resource_is("kms", "key/") || (self.resource_is("kms", "alias/") && !of_alias)
     }
 
     fn resource_is(&self, service: &str, kind: &str) -> bool {
@@ -88,7 +108,7 @@ impl<'a> Question<'a> {
             "aws:currenttime" | "aws:epochtime" => Some(self.clock(&key)),
             "aws:userid" => self.user_id(),
             _ if key.starts_with("aws:principaltag/") => one(self.principal_tag(&key["aws:principaltag/".len()..])),
-            _ if key.starts_with("aws:principal") && !key.ends_with("nameslist") => self.of_caller(&key),
+            _ if key.starts_with("aws:principal") => self.of_caller(&key),
             "aws:username" => one((self.caller.kind == Kind::User).then(|| self.caller.name.to_owned())),
             "aws:resourceaccount" => one(self.owner.clone()),
             "aws:resourceorgid" | "aws:resourceorgpaths" => self.of_organization(&key, self.owner.as_deref()),
@@ -118,7 +138,9 @@ impl<'a> Question<'a> {
             "aws:principaltype" => one(kind_name.map(str::to_owned)),
             "aws:principalisawsservice" => one(Some((kind == Kind::Service).to_string())),
             "aws:principalservicename" => one((kind == Kind::Service).then(|| text.to_owned())),
-            "aws:principalorgid" | "aws:principalorgpaths" => self.of_organization(key, account),
+            // Who has no account is in no organization, and only services have their names.
+            "aws:principalorgid" | "aws:principalorgpaths" => account.and_then(|_| self.of_organization(key, account)),
+            "aws:principalservicenameslist" => self.given(key).filter(|_| kind == Kind::Service),
             _ => self.given(key),
         }
     }
