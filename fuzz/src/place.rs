@@ -54,5 +54,6 @@ pub fn directory(kind: PolicyKind, policy: CompiledPolicy, open: CompiledPolicy)
         organization: Some(organization),
         policy_count: 1,
         statement_count: 1,
+        ..Directory::default()
     }
 }
