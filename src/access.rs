@@ -13,7 +13,9 @@ use std::fmt;
 pub use action::{Action, Federation, ResourceName};
 pub use keyed::{Context, Keyed, Tags, fold_case, fold_key};
 pub use outcome::{Decision, Detail, Explanation, Outcome, PolicyType, StatementRef};
-pub use principal::{BUILT_IN_IDENTITY_PROVIDERS, Caller, Principal, SERVICE_DOMAINS, is_service_principal};
+pub use principal::{
+    BUILT_IN_IDENTITY_PROVIDERS, Caller, Principal, SERVICE_DOMAINS, is_iam_name, is_service_principal,
+};
 
 use crate::arn::{AccountId, Arn};
 
@@ -122,7 +124,11 @@ fn parse_federated_by<'a>(text: &'a str, principal: &Principal<'a>) -> Result<Op
     }
     let user = Arn::parse(text).filter(|arn| arn.service == "iam" && arn.resource.starts_with("user/"));
     match (user, principal) {
-        (Some(user), Principal::FederatedUser(caller)) if user.account_id() == Some(caller.account) => Ok(Some(text)),
+        (Some(user), Principal::FederatedUser(caller))
+            if user.account_id() == Some(caller.account) && user.resource.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            Ok(Some(text))
+        }
         _ => Err(InvalidField::new(
             "federated_by",
             format!("`{}` must be the ARN of an IAM user in the account of the federated user that asks", shown(text)),

@@ -80,12 +80,15 @@ impl<'a> Principal<'a> {
 
     fn parse_arn(arn: &Arn<'a>) -> Option<Self> {
         let account = arn.account_id()?;
-        if !arn.region.is_empty() || arn.resource.bytes().any(|b| matches!(b, b'*' | b'?' | b':')) {
+        // Paths have any characters but these, names have fewer. Whoever is called otherwise is nobody; were it let in, a
+        // Deny that names somebody by nearly this name would not hold it.
+        let odd = |b: u8| !b.is_ascii_graphic() || matches!(b, b'*' | b'?' | b':');
+        if !arn.region.is_empty() || arn.resource.bytes().any(odd) {
             return None;
         }
         let caller = |name: &'a str| Caller { arn: arn.text, partition: arn.partition, account, name };
         let (kind, rest) = arn.resource.split_once('/').unwrap_or((arn.resource, ""));
-        let last = rest.rsplit('/').next().filter(|name| !name.is_empty());
+        let last = rest.rsplit('/').next().filter(|name| is_iam_name(name));
         match (arn.service, kind, last) {
             ("iam", "root", None) if arn.resource == "root" => Some(Self::Root(caller(""))),
             ("iam", "user", Some(name)) => Some(Self::User(caller(name))),
@@ -93,7 +96,7 @@ impl<'a> Principal<'a> {
             ("sts", "federated-user", Some(name)) if name == rest => Some(Self::FederatedUser(caller(name))),
             ("sts", "assumed-role", Some(_)) => {
                 let (role, session) = rest.split_once('/')?;
-                let valid = !role.is_empty() && !session.contains('/');
+                let valid = is_iam_name(role) && is_iam_name(session);
                 valid.then(|| Self::AssumedRole(caller(role), session))
             }
             _ => None,
@@ -129,6 +132,11 @@ impl<'a> Principal<'a> {
             | Self::FederatedUser(caller) => caller.arn,
         }
     }
+}
+
+/// Whether a user, role, session and so on may have this name.
+pub fn is_iam_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
 }
 
 fn is_provider_arn(arn: &Arn<'_>) -> bool {

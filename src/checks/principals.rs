@@ -9,7 +9,7 @@ use super::reference::is_region;
 use super::{Subject, trust};
 
 /// Keys that say who asks, or from where, in a way that outsiders cannot choose; in lower case.
-const RESTRICTING: [&str; 22] = [
+const RESTRICTING: [&str; 23] = [
     "aws:principalaccount",
     "aws:principalarn",
     "aws:principalorgid",
@@ -29,6 +29,7 @@ const RESTRICTING: [&str; 22] = [
     "aws:vpceorgid",
     "aws:vpceorgpaths",
     "aws:vpcsourceip",
+    "elasticfilesystem:accessedviamounttarget",
     "kms:calleraccount",
     "s3:dataaccesspointaccount",
     "s3:dataaccesspointarn",

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::draft::Draft;
-use crate::access::shown;
+use crate::access::{is_iam_name, shown};
 use crate::arn::{AccountId, Arn};
 use crate::finding::Position;
 use crate::json::Node;
@@ -145,7 +145,7 @@ impl Draft {
     /// The path, if one is written; None if name or path are not what IAM allows.
     fn check_name_and_path<'a>(&mut self, file: &Arc<str>, written: &WrittenIdentity<'a>) -> Option<Option<&'a str>> {
         let WrittenIdentity { kind, name, .. } = *written;
-        let name_ok = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b));
+        let name_ok = is_iam_name(name);
         if !name_ok {
             let message = format!("`{}` is not the name of a {}", shown(name), kind.noun());
             self.findings

@@ -20,6 +20,7 @@ use crate::policy::CompiledPolicy;
 pub(super) fn resolve(mut draft: Draft) -> (Directory, Findings) {
     report_resources_in_iam(&mut draft);
     let accounts = accounts(&draft);
+    warn_of_outsiders(&mut draft, &accounts);
     let Draft { users, roles, groups, resources, tagged_policies, vpc_endpoints, organization, .. } = draft;
     let mut resolver = Resolver {
         problems: Problems {
@@ -52,6 +53,24 @@ pub(super) fn resolve(mut draft: Draft) -> (Directory, Findings) {
         statement_count: draft.statement_count + resolver.managed_policies.statement_count,
     };
     (directory, resolver.problems.finish())
+}
+
+/// An organization without the accounts that the store holds has no hold on them, and nobody would see it (rule 64).
+fn warn_of_outsiders(draft: &mut Draft, accounts: &HashSet<AccountId>) {
+    let Some((place, Some(organization))) = &draft.organization else { return };
+    let is_member = |account: &AccountId| {
+        *account == organization.management_account || organization.accounts.contains_key(account)
+    };
+    let mut outsiders: Vec<AccountId> = accounts.iter().copied().filter(|account| !is_member(account)).collect();
+    outsiders.sort_unstable();
+    for account in outsiders {
+        let message =
+            format!("the account {account} is none of the organization's: its SCPs and RCPs do not hold there");
+        draft
+            .findings
+            .warning(&place.file, place.position, "account-outside-organization", message)
+            .hint("list it under `Accounts`, unless it belongs to somebody else");
+    }
 }
 
 /// What is wrong with references.

@@ -45,6 +45,7 @@ pub(super) fn severity(name: &str) -> Severity {
 /// All codes, sorted by name.
 pub static CODES: &[Code] = &[
     Code::new("account-mismatch", Error, "`AccountId` is not the account that the ARN names"),
+    Code::new("account-outside-organization", Warning, "an account of the store is not of its organization"),
     Code::new("action-without-resource", Warning, "an action that takes no resource is given some"),
     Code::new("address-in-network", Suggestion, "a network is named by an address within it"),
     Code::new("allow-everything", SecurityWarning, "a statement allows every action on every resource"),

@@ -16,6 +16,7 @@ use super::document::{Condition, Reader, Text};
 use super::key::{Cardinality, ConditionKey};
 use super::listener::Listener;
 use super::variable::{Resolve, Syntax, Template};
+use crate::finding::Position;
 use operator::{Family, Operator, Quantifier};
 
 /// One operator on one key.
@@ -199,9 +200,8 @@ pub(super) fn compile(condition: &Condition, variables: bool, reader: &mut Reade
     Some(CompiledCondition { key, quantifier: operator.quantifier, if_exists: operator.if_exists, test })
 }
 
-/// What is legal and rarely meant (rules 35, 43 and 45).
-fn warn(operator: &Operator, key: &ConditionKey, condition: &Condition, reader: &mut Reader<'_>) {
-    let at = condition.key.position;
+/// A key that AWS does not know, in a condition or as a variable (rule 35).
+pub(super) fn warn_of_unknown(key: &ConditionKey, at: Position, reader: &mut Reader<'_>) {
     // Keys of identity providers begin with their host, such as `auth.example.com:aud`: AWS cannot list them.
     let of_provider = key.folded.split_once(':').is_some_and(|(prefix, _)| prefix.contains('.'));
     if key.cardinality == Cardinality::Unknown && !of_provider {
@@ -211,6 +211,12 @@ fn warn(operator: &Operator, key: &ConditionKey, condition: &Condition, reader: 
             .warning(reader.file, at, "unknown-condition-key", message)
             .hint_near_miss(&key.spelled, crate::catalogue::condition_keys());
     }
+}
+
+/// What is legal and rarely meant (rules 35, 43 and 45).
+fn warn(operator: &Operator, key: &ConditionKey, condition: &Condition, reader: &mut Reader<'_>) {
+    let at = condition.key.position;
+    warn_of_unknown(key, at, reader);
     if key.cardinality == Cardinality::Multi && operator.quantifier.is_none() && operator.family != Family::Null {
         let message =
             format!("`{}` has several values, which `{}` never matches", key.spelled, condition.operator.text);
@@ -252,14 +258,17 @@ fn null_test(texts: &[Text], reader: &mut Reader<'_>) -> Option<Test> {
 }
 
 fn templates(texts: &[Text], variables: bool, wildcards: bool, reader: &mut Reader<'_>) -> Option<Vec<Template>> {
-    let template = |text: &Text| match Template::parse(&text.text, Syntax { variables, wildcards }) {
-        Ok(template) => Some(template),
+    let mut template = |text: &Text| match Template::parse(&text.text, Syntax { variables, wildcards }) {
+        Ok(template) => {
+            template.keys().for_each(|key| warn_of_unknown(key, text.position, reader));
+            Some(template)
+        }
         Err(message) => {
             reader.error(text.position, "malformed-variable", message);
             None
         }
     };
-    let templates: Vec<_> = texts.iter().filter_map(template).collect();
+    let templates: Vec<_> = texts.iter().filter_map(&mut template).collect();
     (templates.len() == texts.len()).then_some(templates)
 }
 

@@ -2,6 +2,7 @@
 
 use super::Effect;
 use super::compile::Dialect;
+use super::condition;
 use super::document::{Element, Reader, Text};
 use super::listener::{ElementName, Found, Listener};
 use super::pattern::ArnPattern;
@@ -99,6 +100,7 @@ fn pattern(text: &Text, dialect: Dialect, lenient: bool, reader: &mut Reader<'_>
             return None;
         }
     };
+    template.keys().for_each(|key| condition::warn_of_unknown(key, text.position, reader));
     let mut parts = template.split_at_colons(6);
     let last = parts.pop().filter(|_| parts.len() == 5);
     if parts.iter().any(Template::has_variables) || last.is_none() && template.has_variables() {

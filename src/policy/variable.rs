@@ -74,6 +74,14 @@ impl Template {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Variable(_)))
     }
 
+    /// The keys that it refers to.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ConditionKey> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Variable(variable) => Some(&variable.key),
+            Piece::Text(_) | Piece::AnyRun | Piece::AnyOne => None,
+        })
+    }
+
     /// Whether it is one variable and nothing else.
     pub(super) fn is_lone_variable(&self) -> bool {
         matches!(*self.pieces, [Piece::Variable(_)])

@@ -193,17 +193,16 @@ pub(super) fn condition(condition: &ConditionTrace) -> [String; 4] {
 
 // --- lists ----------------------------------------------------------------------------------------------------------
 
-/// `a, b, c and 3 more`: at least one, and as many as the line has room for.
+/// `a, b, c and 3 more`: at least three, and as many as the line has room for.
 fn list<'t>(texts: impl ExactSizeIterator<Item = &'t str>) -> String {
     let (count, mut room) = (texts.len(), LIST_CHARACTERS);
-    let fits = |text: &String| {
-        let first = room == LIST_CHARACTERS;
+    let fits = |(index, text): &(usize, String)| {
         let length = text.chars().count() + 2;
-        let fits = first || length <= room;
+        let fits = *index < 3 || length <= room;
         room = if fits { room.saturating_sub(length) } else { 0 };
         fits
     };
-    let shown: Vec<String> = texts.map(printable).take_while(fits).collect();
+    let shown: Vec<String> = texts.map(printable).enumerate().take_while(fits).map(|(_, text)| text).collect();
     let hidden = count - shown.len();
     let more = if hidden == 0 { String::new() } else { format!(" and {hidden} more") };
     shown.join(", ") + &more
