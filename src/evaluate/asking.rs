@@ -116,10 +116,12 @@ impl Case<'_> {
         }
     }
 
-    /// The bucket owner's root gets past the bucket policy to mend it (rule 68).
+    /// The bucket owner's root gets past the bucket policy to mend it (rule 68). Where nobody says who owns the bucket, a Deny
+    /// in its policy holds every root.
     fn is_owner_root_at_bucket_policy(&self) -> bool {
         let action = self.request.action.folded();
         matches!(self.subject.principal, Principal::Root(_))
+            && !self.object.owner_is_assumed
             && self.is_same_account()
             && self.is_same_partition()
             && matches!(action, "s3:getbucketpolicy" | "s3:putbucketpolicy" | "s3:deletebucketpolicy")

@@ -49,7 +49,7 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
         match &key.source {
             KeySource::Request => self.given(key),
             KeySource::PrincipalArn => one(self.principal_arn()),
-            KeySource::PrincipalAccount => one(self.subject.principal.caller().map(|c| account_text(c.account))),
+            KeySource::PrincipalAccount => one(self.principal_account()),
             KeySource::PrincipalType => one(self.principal_type().map(Cow::Borrowed)),
             KeySource::UserId => self.user_id(key),
             KeySource::UserName => one(self.user_name().map(Cow::Borrowed)),
@@ -100,6 +100,14 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
 
     fn user_name(&self) -> Option<&'a str> {
         if let Principal::User(caller) = self.subject.principal { Some(caller.name) } else { None }
+    }
+
+    /// Of who is nobody it is `anonymous`, so that an account can be told from none by this key.
+    fn principal_account(&self) -> Option<Cow<'_, str>> {
+        if matches!(self.subject.principal, Principal::Anonymous) {
+            return Some(Cow::Borrowed("anonymous"));
+        }
+        self.subject.principal.caller().map(|caller| account_text(caller.account))
     }
 
     fn service_name(&self) -> Option<&'a str> {

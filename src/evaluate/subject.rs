@@ -101,6 +101,8 @@ pub(super) fn membership(directory: &Directory, account: AccountId) -> Option<&M
 pub(super) struct Object<'a> {
     /// Its owner: from its ARN, else from the store, else from the request, else the caller's account.
     pub(super) account: Option<AccountId>,
+    /// Whether that is the caller's for want of anything better.
+    pub(super) owner_is_assumed: bool,
     pub(super) tags: Option<&'a EntityTags>,
     /// Its resource policy.
     pub(super) policy: Option<&'a CompiledPolicy>,
@@ -123,13 +125,16 @@ impl<'a> Object<'a> {
         object.is_trust = is_trust;
         object.needs_policy = is_trust || asks_for_key(&request.action, &request.resource);
         let caller = request.principal.caller().map(|caller| caller.account);
-        object.account = object.account.or(request.resource_account).or(caller);
+        object.account = object.account.or(request.resource_account);
+        object.owner_is_assumed = object.account.is_none();
+        object.account = object.account.or(caller);
         object.membership = object.account.and_then(|account| membership(directory, account));
         object
     }
 
     fn unknown(account: Option<AccountId>) -> Self {
-        Self { account, tags: None, policy: None, is_trust: false, needs_policy: false, membership: None }
+        let (tags, policy, membership) = (None, None, None);
+        Self { account, owner_is_assumed: false, tags, policy, is_trust: false, needs_policy: false, membership }
     }
 
     /// A role that is asked for: its trust policy is its resource policy. What is no role has none; but whose it is, and

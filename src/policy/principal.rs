@@ -22,8 +22,8 @@ pub(super) enum PrincipalMatcher {
 /// One principal of the element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PrincipalEntry {
-    /// `*`
-    Everyone,
+    /// `*`; identity providers are among them but in trust policies, where only `Federated` lets one in (rule 76).
+    Everyone { providers: bool },
     /// An account: it delegates to the account's own policies.
     Account { partition: Option<Box<str>>, account: AccountId },
     /// A role: every session of it.
@@ -91,9 +91,11 @@ impl PrincipalMatcher {
 impl PrincipalEntry {
     fn names(&self, facts: &PrincipalFacts<'_>, effect: Effect) -> Option<GrantClass> {
         match (self, facts.principal) {
-            // Only a `Federated` principal lets an identity provider in (rule 76); a Deny for everyone holds for it.
-            (Self::Everyone, Principal::IdentityProvider(_)) => (effect == Effect::Deny).then_some(GrantClass::Caller),
-            (Self::Everyone, _) => Some(GrantClass::Caller),
+            // A Deny for everyone holds for it in any case.
+            (Self::Everyone { providers }, Principal::IdentityProvider(_)) => {
+                (*providers || effect == Effect::Deny).then_some(GrantClass::Caller)
+            }
+            (Self::Everyone { .. }, _) => Some(GrantClass::Caller),
             (Self::Provider(name), Principal::IdentityProvider(caller)) => same(name, caller),
             (Self::Service(name), Principal::Service(caller)) => same(name, caller),
             (Self::UniqueId(id), _) => unique_id_names(id, facts, effect),
@@ -188,7 +190,7 @@ fn escapes(entries: &[PrincipalEntry], facts: &PrincipalFacts<'_>, listener: &im
             GrantClass::Caller => caller = true,
         }
     }
-    if entries.contains(&PrincipalEntry::Everyone) {
+    if entries.iter().any(|entry| matches!(entry, PrincipalEntry::Everyone { .. })) {
         return true;
     }
     match facts.principal {
@@ -212,7 +214,7 @@ pub(super) fn compile(
         return PrincipalMatcher::Unsaid;
     };
     let entries: Box<[PrincipalEntry]> = match &element.value {
-        PrincipalElement::Everyone => Box::new([PrincipalEntry::Everyone]),
+        PrincipalElement::Everyone => Box::new([everyone(dialect)]),
         PrincipalElement::Map(pairs) => {
             pairs.iter().filter_map(|(key, value)| entry(key, value, dialect, reader)).collect()
         }
@@ -220,9 +222,14 @@ pub(super) fn compile(
     if element.negated { PrincipalMatcher::Not(entries) } else { PrincipalMatcher::Named(entries) }
 }
 
+fn everyone(dialect: Dialect) -> PrincipalEntry {
+    PrincipalEntry::Everyone { providers: dialect.kind == PolicyKind::VpcEndpoint }
+}
+
 fn entry(key: &Text, value: &Text, dialect: Dialect, reader: &mut Reader<'_>) -> Option<PrincipalEntry> {
     let text = value.text.as_str();
     let result = match key.text.as_str() {
+        "AWS" if text == "*" => Ok(everyone(dialect)),
         "AWS" => aws_entry(text),
         "Service" => service_entry(text),
         "Federated" => federated_entry(text, dialect.kind),
@@ -253,9 +260,6 @@ fn report(
 }
 
 fn aws_entry(text: &str) -> Result<PrincipalEntry, &'static str> {
-    if text == "*" {
-        return Ok(PrincipalEntry::Everyone);
-    }
     if text.contains(['*', '?']) {
         return Err("has a wildcard: a principal is `*` alone, or named in full");
     }

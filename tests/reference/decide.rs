@@ -66,7 +66,8 @@ pub(super) fn decide(question: &Question<'_>) -> Verdict {
 /// Rule 68: the root user of a bucket's owner may always mend the bucket's policy, which then has no say.
 fn mends_bucket_policy(question: &Question<'_>) -> bool {
     let mends = ["s3:getbucketpolicy", "s3:putbucketpolicy", "s3:deletebucketpolicy"];
-    question.caller.kind == Kind::Root && question.is_at_home() && mends.contains(&question.action.as_str())
+    let owned = question.owner_is_known();
+    question.caller.kind == Kind::Root && owned && question.is_at_home() && mends.contains(&question.action.as_str())
 }
 
 // --- who has a say ----------------------------------------------------------------------------------------------------
@@ -177,7 +178,8 @@ fn apply(policy: &Policy<'_>, question: &Question<'_>) -> Vec<Applied> {
     let mut applied = Vec::new();
     for statement in statements(policy.document) {
         let effect = statement.effect();
-        let grants = if names_callers { names(statement.value, &question.caller, effect) } else { Vec::new() };
+        let grants =
+            if names_callers { names(policy.kind, statement.value, &question.caller, effect) } else { Vec::new() };
         if (names_callers && grants.is_empty()) || !statement.applies(question) {
             continue;
         }

@@ -1,5 +1,6 @@
 //! Rules 13 to 20: whom a statement names, and how directly.
 
+use iamd::access::PolicyType;
 use serde_json::Value;
 
 use super::caller::{Caller, Kind};
@@ -24,12 +25,15 @@ pub(super) enum Grant {
 }
 
 /// How a statement's `Principal` or `NotPrincipal` names the caller; empty if the statement is not about it.
-pub(super) fn names(statement: &Value, caller: &Caller<'_>, effect: Effect) -> Vec<Grant> {
+pub(super) fn names(kind: PolicyType, statement: &Value, caller: &Caller<'_>, effect: Effect) -> Vec<Grant> {
     if let Some(listed) = statement.get("NotPrincipal") {
         return if escapes(listed, caller) { Vec::new() } else { vec![Grant::Everyone] };
     }
     let entries = entries(&statement["Principal"]);
-    let named = entries.iter().filter_map(|(kind, value)| entry(kind, value, caller, effect));
+    // Endpoints know identity providers as a part of everyone; else they are granted by `Federated` only (rule 76).
+    let at_endpoint = kind == PolicyType::VpcEndpoint && caller.kind == Kind::IdentityProvider;
+    let everyone = |value: &str| (at_endpoint && value == "*").then_some(Grant::Everyone);
+    let named = entries.iter().filter_map(|(kind, value)| everyone(value).or(entry(kind, value, caller, effect)));
     // Whoever has a role's name with another path is let past nothing, however it is named (rule 15).
     named.map(|grant| if caller.misnamed { Grant::Account } else { grant }).collect()
 }
@@ -51,7 +55,6 @@ fn entry(kind: &str, value: &str, caller: &Caller<'_>, effect: Effect) -> Option
         "Federated" => named(caller.kind == Kind::IdentityProvider && caller.text == value, Grant::WithoutAccount),
         // It is somebody's, but whose cannot be told.
         "CanonicalUser" => named(effect == Effect::Deny && caller.account.is_some(), Grant::Account),
-        // Identity providers are granted by `Federated` only (rule 76).
         _ if value == "*" => named(caller.kind != Kind::IdentityProvider || effect == Effect::Deny, Grant::Everyone),
         // A number names no partition.
         _ if is_account(value) => named(caller.account == Some(value), Grant::Account),

@@ -92,6 +92,11 @@ impl<'a> Question<'a> {
         self.caller.account.is_none() || partition == self.caller.partition
     }
 
+    /// Whether anything but the caller's own account says who owns the resource.
+    pub(super) fn owner_is_known(&self) -> bool {
+        known_owner(self.store, self.request).is_some()
+    }
+
     // --- keys -------------------------------------------------------------------------------------------------------
 
     /// The value of a variable: of a single-valued key that is there and not empty (rules 47, 49).
@@ -134,6 +139,7 @@ impl<'a> Question<'a> {
         };
         match key {
             "aws:principalarn" => one(self.principal_arn()),
+            "aws:principalaccount" if kind == Kind::Anonymous => one(Some("anonymous".to_owned())),
             "aws:principalaccount" => one(account.map(str::to_owned)),
             "aws:principaltype" => one(kind_name.map(str::to_owned)),
             "aws:principalisawsservice" => one(Some((kind == Kind::Service).to_string())),
@@ -243,10 +249,14 @@ fn governing<'a>(store: &'a Store, arn: &str) -> Vec<&'a Resource> {
 /// The account of the ARN; else of what governs the resource, what has a policy first; else what the request says; else
 /// the caller's.
 fn owner(store: &Store, request: &Request, caller: &Caller<'_>) -> Option<String> {
+    known_owner(store, request).or_else(|| caller.account.map(str::to_owned))
+}
+
+fn known_owner(store: &Store, request: &Request) -> Option<String> {
     let governing = governing(store, &request.resource);
     let with_policy = governing.iter().find(|resource| resource.policy.is_some());
     let described = with_policy.or_else(|| governing.first()).and_then(|resource| resource.account.clone());
     let given = Some(request.resource_account.clone()).filter(|account| !account.is_empty());
     let of_arn = account_of(&request.resource).map(str::to_owned);
-    of_arn.or(described).or(given).or_else(|| caller.account.map(str::to_owned))
+    of_arn.or(described).or(given)
 }
