@@ -2,7 +2,9 @@
 
 use crate::access::fold_key;
 use crate::arn::Arn;
-use crate::policy::{Effect, Family, Operator, PolicyKind, PrincipalElement, Quantifier, Statement, Text};
+use crate::policy::{
+    Condition, Effect, Family, Operator, PolicyKind, PrincipalElement, Quantifier, Statement, StringMode, Text,
+};
 use crate::wildcard::Wildcard;
 
 use super::Subject;
@@ -108,7 +110,7 @@ fn providers_without_condition(statement: &Statement, entries: &[(Text, Text)], 
     for (_, name) in entries.iter().filter(|(kind, _)| kind.text == "Federated") {
         let Some(host) = host(&name.text) else { continue };
         let prefix = format!("{}:", fold_key(host));
-        let needing = statement.conditions.iter().filter(|condition| needs_key(&condition.operator.text));
+        let needing = statement.conditions.iter().filter(|condition| picks(condition));
         let mut own = needing.filter_map(|c| fold_key(&c.key.text).strip_prefix(&prefix).map(str::to_owned));
         let github = host.eq_ignore_ascii_case(GITHUB);
         if own.any(|key| !github || GITHUB_KEYS.contains(&key.as_str())) {
@@ -123,11 +125,22 @@ fn providers_without_condition(statement: &Statement, entries: &[(Text, Text)], 
     }
 }
 
-fn needs_key(operator: &str) -> bool {
-    Operator::parse(operator).is_ok_and(|operator| {
+/// Whether a condition picks somebody: it needs its key, and no value of it lets everybody pass.
+fn picks(condition: &Condition) -> bool {
+    Operator::parse(&condition.operator.text).is_ok_and(|operator| {
         let Operator { quantifier, negated, if_exists, family } = operator;
-        !negated && !if_exists && family != Family::Null && quantifier != Some(Quantifier::ForAllValues)
+        let needs_key =
+            !negated && !if_exists && family != Family::Null && quantifier != Some(Quantifier::ForAllValues);
+        let is_open = family == Family::String(StringMode::Like) && condition.values.iter().any(lets_everybody_pass);
+        needs_key && !is_open
     })
+}
+
+/// `*`, `?*` and so on; and `repo:*`, since each subject of GitHub begins like that, whoever owns the repository.
+fn lets_everybody_pass(value: &Text) -> bool {
+    let pattern = value.text.strip_prefix("repo:").unwrap_or(&value.text);
+    let owner = pattern.split('/').next().unwrap_or_default();
+    !owner.is_empty() && owner.bytes().all(|b| matches!(b, b'*' | b'?'))
 }
 
 /// The host of an OpenID Connect provider, as its condition keys begin; SAML says whom it means itself.
