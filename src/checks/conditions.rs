@@ -148,7 +148,7 @@ fn irrelevant(condition: &Parsed<'_>, actions: &Actions, subject: &mut Subject<'
     let folded = &condition.key.folded;
     let Some((prefix, _)) = folded.split_once(':') else { return };
     let global = prefix == "aws" || catalogue::is_global_condition_key(folded);
-    if global || prefix.contains('.') || !actions.complete || condition.facts.is_none() {
+    if global || condition.key.is_claim() || !actions.complete || condition.facts.is_none() {
         return;
     }
     let Some(service) = subject.reference.service(prefix) else { return };

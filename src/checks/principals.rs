@@ -3,7 +3,7 @@
 use crate::access::{SERVICE_DOMAINS, fold_key};
 use crate::catalogue;
 use crate::finding::{Position, near_miss};
-use crate::policy::{Effect, Family, Operator, PolicyKind, PrincipalElement, Quantifier, Statement, Text};
+use crate::policy::{Effect, Operator, PolicyKind, PrincipalElement, Statement, Text};
 
 use super::reference::is_region;
 use super::{Subject, trust};
@@ -84,13 +84,12 @@ pub(super) fn check(statement: &Statement, subject: &mut Subject<'_>) {
 /// Whether a condition on a key that restricts must hold, and not for any value.
 fn is_restricted(statement: &Statement, restricts: impl Fn(&str) -> bool) -> bool {
     statement.conditions.iter().any(|condition| {
-        let Ok(Operator { quantifier, family, negated, if_exists }) = Operator::parse(&condition.operator.text) else {
+        let Ok(operator) = Operator::parse(&condition.operator.text) else {
             return true; // Refused already.
         };
         let any_value =
             |value: &Text| matches!(value.text.as_str(), "*" | "0.0.0.0/0" | "::/0" | "arn:*" | "arn:aws:*");
-        let demands = !negated && !if_exists && family != Family::Null && quantifier != Some(Quantifier::ForAllValues);
-        demands && restricts(&fold_key(&condition.key.text)) && !condition.values.iter().any(any_value)
+        operator.demands_match() && restricts(&fold_key(&condition.key.text)) && !condition.values.iter().any(any_value)
     })
 }
 

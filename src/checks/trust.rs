@@ -2,9 +2,7 @@
 
 use crate::access::fold_key;
 use crate::arn::Arn;
-use crate::policy::{
-    Condition, Effect, Family, Operator, PolicyKind, PrincipalElement, Quantifier, Statement, StringMode, Text,
-};
+use crate::policy::{Condition, Effect, Family, Operator, PolicyKind, PrincipalElement, Statement, StringMode, Text};
 use crate::wildcard::Wildcard;
 
 use super::Subject;
@@ -128,11 +126,9 @@ fn providers_without_condition(statement: &Statement, entries: &[(Text, Text)], 
 /// Whether a condition picks somebody: it needs its key, and no value of it lets everybody pass.
 fn picks(condition: &Condition) -> bool {
     Operator::parse(&condition.operator.text).is_ok_and(|operator| {
-        let Operator { quantifier, negated, if_exists, family } = operator;
-        let needs_key =
-            !negated && !if_exists && family != Family::Null && quantifier != Some(Quantifier::ForAllValues);
-        let is_open = family == Family::String(StringMode::Like) && condition.values.iter().any(lets_everybody_pass);
-        needs_key && !is_open
+        let is_open =
+            operator.family == Family::String(StringMode::Like) && condition.values.iter().any(lets_everybody_pass);
+        operator.demands_match() && !is_open
     })
 }
 

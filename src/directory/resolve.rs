@@ -58,9 +58,7 @@ pub(super) fn resolve(mut draft: Draft) -> (Directory, Findings) {
 /// An organization without the accounts that the store holds has no hold on them, and nobody would see it (rule 64).
 fn warn_of_outsiders(draft: &mut Draft, accounts: &HashSet<AccountId>) {
     let Some((place, Some(organization))) = &draft.organization else { return };
-    let is_member = |account: &AccountId| {
-        *account == organization.management_account || organization.accounts.contains_key(account)
-    };
+    let is_member = |account: &AccountId| organization.accounts.contains_key(account);
     let mut outsiders: Vec<AccountId> = accounts.iter().copied().filter(|account| !is_member(account)).collect();
     outsiders.sort_unstable();
     for account in outsiders {

@@ -202,9 +202,7 @@ pub(super) fn compile(condition: &Condition, variables: bool, reader: &mut Reade
 
 /// A key that AWS does not know, in a condition or as a variable (rule 35).
 pub(super) fn warn_of_unknown(key: &ConditionKey, at: Position, reader: &mut Reader<'_>) {
-    // Keys of identity providers begin with their host, such as `auth.example.com:aud`: AWS cannot list them.
-    let of_provider = key.folded.split_once(':').is_some_and(|(prefix, _)| prefix.contains('.'));
-    if key.cardinality == Cardinality::Unknown && !of_provider {
+    if key.cardinality == Cardinality::Unknown && !key.is_claim() {
         let message = format!("AWS knows no condition key `{}`: it is missing unless the caller gives it", key.spelled);
         reader
             .findings

@@ -85,6 +85,12 @@ impl ConditionKey {
         Self { spelled: spelled.into(), source: source_of(&folded), cardinality, folded: folded.into() }
     }
 
+    /// Whether it is a claim of an identity provider: such keys begin with its host, as in `auth.example.com:aud`, so that AWS
+    /// cannot list them all.
+    pub fn is_claim(&self) -> bool {
+        self.folded.split_once(':').is_some_and(|(prefix, _)| prefix.contains('.'))
+    }
+
     /// Whether users set its value: an empty one is then null (evaluation.md, rule 33).
     pub fn is_tag(&self) -> bool {
         let (prefix, _) = self.folded.split_once('/').unwrap_or_default();

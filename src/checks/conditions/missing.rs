@@ -92,9 +92,8 @@ fn single_valued(condition: &Parsed<'_>, subject: &mut Subject<'_>) {
     // Of `ForAnyValue:...IfExists`, loading says that it is not what it seems.
     let told = condition.operator.quantifier == Some(Quantifier::ForAnyValue) && condition.operator.if_exists;
     // How many values a claim has, its provider knows: AWS's own examples have `ForAnyValue:` on some that it lists with
-    // one. Such keys begin with the provider's host.
-    let claim = condition.key.folded.split_once(':').is_some_and(|(prefix, _)| prefix.contains('.'));
-    if condition.key.cardinality != Cardinality::Single || told || claim {
+    // one.
+    if condition.key.cardinality != Cardinality::Single || told || condition.key.is_claim() {
         return;
     }
     let (operator, key) = (&condition.written.operator, &condition.key.spelled);

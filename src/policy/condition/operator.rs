@@ -12,6 +12,14 @@ pub(crate) struct Operator {
     pub(crate) if_exists: bool,
 }
 
+impl Operator {
+    /// Whether a value of the request has to match one of the policy's: without the key the condition does not hold.
+    pub(crate) fn demands_match(self) -> bool {
+        let Self { quantifier, family, negated, if_exists } = self;
+        !negated && !if_exists && family != Family::Null && quantifier != Some(Quantifier::ForAllValues)
+    }
+}
+
 /// How an operator treats several values of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quantifier {
