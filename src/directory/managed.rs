@@ -8,6 +8,7 @@ use super::draft::{Draft, ManagedPolicy};
 use super::entity::elements;
 use super::identity::{Identity, Kind, WrittenIdentity};
 use crate::access::shown;
+use crate::finding::Severity;
 use crate::json::{Node, Value};
 use crate::policy::PolicyKind;
 
@@ -45,7 +46,14 @@ impl Draft {
         if digest.is_some() && self.repeats(&identity, digest) {
             return;
         }
+        let before = of_aws.then(|| std::mem::take(&mut self.findings));
         let policy = document.and_then(|document| self.compile(file, document, PolicyKind::Identity, &identity.arn));
+        if let Some(before) = before {
+            // As of those that are built in: what there is to warn of is AWS's business, not the user's.
+            let own = std::mem::replace(&mut self.findings, before);
+            let errors = own.into_sorted().into_iter().filter(|finding| finding.severity == Severity::Error);
+            errors.for_each(|error| self.findings.add(error));
+        }
         let added = self.managed_policies.add(ManagedPolicy { identity, policy, digest }, &mut self.findings);
         if of_aws && !added {
             self.findings
