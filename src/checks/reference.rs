@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use crate::catalogue::{self, ResourceType, Service};
+use crate::catalogue::{self, ActionFacts, ResourceType, Service};
 
-use super::glob::{Glob, glob, intersects};
+use super::glob::{Glob, covers, glob, intersects};
 
 /// The services that were asked for so far.
 #[derive(Debug, Default)]
@@ -25,6 +25,12 @@ pub(super) struct KnownService {
     keys: BTreeSet<String>,
     /// How other services name resources of this one.
     foreign: Vec<Format>,
+    /// The types of resources that no action is said to take: there the reference leaves something out.
+    unclaimed: Vec<String>,
+    /// The types whose resources have tags.
+    tagged: Vec<String>,
+    /// The types by what an action that makes one calls it.
+    plain_names: BTreeMap<String, String>,
 }
 
 /// How the ARNs of a type of resource look.
@@ -70,12 +76,35 @@ impl KnownService {
         let foreign = facts.foreign.iter().map(|arn| format(variables_as(arn, "?*"))).collect();
         let of_actions = facts.actions.values().flat_map(|action| &action.keys);
         let keys = of_actions.chain(facts.resources.values().flat_map(|resource| &resource.keys)).cloned().collect();
-        Self { prefix: prefix.into(), facts, formats, keys, foreign }
+        let claimed: BTreeSet<&str> = facts.actions.values().flat_map(ActionFacts::resource_types).collect();
+        let unclaimed = facts.resources.keys().filter(|name| !claimed.contains(name.as_str())).cloned().collect();
+        let tagged = facts.resources.iter().filter(|(_, resource)| resource.has_tags()).map(|(name, _)| name.clone());
+        let tagged = tagged.collect();
+        let plain_names = facts.resources.keys().map(|name| (plain_name(name), name.clone())).collect();
+        Self { prefix: prefix.into(), facts, formats, keys, foreign, unclaimed, tagged, plain_names }
     }
 
     /// How the resources of one type are named.
     pub(super) fn formats_of(&self, resource_type: &str) -> impl Iterator<Item = &Format> {
         self.formats.get(resource_type).into_iter().flatten()
+    }
+
+    /// How what an action takes is named. Some services that share a prefix have actions of the same name, of which the
+    /// reference knows one: `AddTags` of load balancers does not take listeners there.
+    pub(super) fn formats_taken<'s>(&'s self, action: &'s ActionFacts) -> impl Iterator<Item = &'s Format> {
+        let tagged: &[String] = if action.takes_what_has_tags() { &self.tagged } else { &[] };
+        action.resource_types().chain(tagged.iter().map(String::as_str)).flat_map(|name| self.formats_of(name))
+    }
+
+    /// How what an action makes is named: many are not said to take it.
+    pub(super) fn formats_made(&self, action: &ActionFacts) -> impl Iterator<Item = &Format> {
+        let made = action.makes().and_then(|made| self.plain_names.get(&made));
+        made.into_iter().flat_map(|name| self.formats_of(name))
+    }
+
+    /// How what no action is said to take is named.
+    pub(super) fn formats_unclaimed(&self) -> impl Iterator<Item = &Format> {
+        self.unclaimed.iter().flat_map(|name| self.formats_of(name))
     }
 
     /// How all of its resources are named.
@@ -151,6 +180,15 @@ impl ArnGlob {
         self.meets_but_for(&format.parts, if of_aws { &[ACCOUNT] } else { &[] })
     }
 
+    /// Whether it takes all resources of a format, but for region and account, or names none, as `log-group::*`.
+    pub(super) fn takes_all(&self, format: &Format) -> bool {
+        let (Some(own), Some(other)) = (self.parts.get(RESOURCE), format.parts.get(RESOURCE)) else {
+            return self.meets(format);
+        };
+        let names_none = own.windows(2).any(|pair| pair == [':', ':']);
+        (names_none || covers(own, other)) && self.meets_but_for(&format.parts, &[ACCOUNT, RESOURCE])
+    }
+
     /// The same, some parts aside.
     pub(super) fn meets_but_for(&self, format: &[Vec<char>], aside: &[usize]) -> bool {
         let mut parts = self.parts.iter().zip(format).enumerate();
@@ -173,13 +211,24 @@ fn forms(resource: &ResourceType) -> Vec<String> {
     resource.arn.split(", ").map(|arn| variables_as(arn, "?*")).collect()
 }
 
+/// A type's name in lower case, without what some services add to it.
+fn plain_name(resource_type: &str) -> String {
+    let letters: String = resource_type.chars().filter(char::is_ascii_alphanumeric).collect();
+    let folded = letters.to_lowercase();
+    folded.strip_suffix("resource").filter(|rest| !rest.is_empty()).unwrap_or(&folded).to_owned()
+}
+
 fn count_slashes(resource: &Glob) -> usize {
     resource.iter().filter(|c| **c == '/').count()
 }
 
-/// Whether a condition key, in lower case, is one of the reference, which may have a variable in it.
+/// Whether a condition key, in lower case, is one of the reference, which may have a variable in it; for some tags it
+/// has `tag-key`.
 pub(super) fn is_key(reference: &str, folded: &str) -> bool {
     let reference = reference.to_lowercase();
+    if let Some(before) = reference.strip_suffix("/tag-key") {
+        return folded.strip_prefix(before).is_some_and(|rest| rest.starts_with('/'));
+    }
     let (before, after) = match reference.find(['$', '<']) {
         Some(at) => (reference.get(..at).unwrap_or_default(), reference.rsplit(['}', '>']).next().unwrap_or_default()),
         None => return reference == folded,

@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use crate::catalogue;
-use crate::policy::{Effect, Element, PolicyKind, Statement, Text};
+use crate::catalogue::{self, ActionFacts};
+use crate::policy::{Effect, PolicyKind, Statement, Text};
 
 use super::Subject;
 use super::glob::{covers, glob, intersects};
@@ -20,21 +20,17 @@ const PARTITIONS: [&str; 8] =
 /// Checks the element, given what the statement's actions are.
 pub(super) fn check(statement: &Statement, actions: &Actions, subject: &mut Subject<'_>) {
     let Some(element) = &statement.resource else { return };
-    // Many actions take the same: each type is compared once.
-    let taken: BTreeSet<&Format> = actions
-        .iter()
-        .flat_map(|(service, action)| action.resource_types().flat_map(move |name| service.formats_of(name)))
-        .collect();
-    let mut all_sound = true;
+    let taken = Taken::by(actions);
+    let mut sound = Vec::new();
     for text in &element.value {
-        match entry(text, actions, subject) {
-            Some(arn) if !element.negated => unusable(text, &arn, actions, &taken, subject),
-            Some(_) => {}
-            None => all_sound = false,
+        let Some(arn) = entry(text, actions, subject) else { continue };
+        if !element.negated {
+            unusable(text, &arn, actions, &taken, subject);
         }
+        sound.push(arn);
     }
-    if !element.negated && all_sound {
-        without_resource(statement, element, actions, subject);
+    if !element.negated && sound.len() == element.value.len() {
+        without_resource(statement, &sound, actions, subject);
     }
     redundant(&element.value, subject);
     let kind = subject.policy.kind;
@@ -116,8 +112,7 @@ fn well_formed_region(text: &Text, arn: &ArnGlob, subject: &mut Subject<'_>) -> 
 /// Whether its service names some resource like this.
 fn known_type(text: &Text, arn: &ArnGlob, actions: &Actions, subject: &mut Subject<'_>) -> bool {
     let Some(service) = arn.literal(SERVICE) else { return true };
-    // `aws` and the like: what AWS owns is named by other rules.
-    if arn.literal(ACCOUNT).is_some_and(|account| account.starts_with(char::is_alphabetic)) {
+    if is_of_aws(arn) {
         return true;
     }
     if subject.budget.is_spent() {
@@ -143,6 +138,18 @@ fn known_type(text: &Text, arn: &ArnGlob, actions: &Actions, subject: &mut Subje
         finding.hint(format!("there is `{arn}`"));
     }
     false
+}
+
+/// Whether the account is `aws` or the like: what AWS owns is named by other rules.
+fn is_of_aws(arn: &ArnGlob) -> bool {
+    arn.literal(ACCOUNT).is_some_and(|account| account.starts_with(char::is_alphabetic))
+}
+
+/// Whether it is of AWS, and not like what the reference has of its service.
+fn is_named_by_aws(arn: &ArnGlob, actions: &Actions, subject: &mut Subject<'_>) -> bool {
+    let Some(service) = arn.literal(SERVICE).filter(|_| is_of_aws(arn)) else { return false };
+    let services = services_of(&service, actions, subject);
+    !own_formats(&services, &service).any(|format| arn.meets(format))
 }
 
 /// Which part is wrong of an ARN that is like none of its service's: the code, how to say it, and the parts aside from
@@ -205,15 +212,60 @@ fn first_word(resource: &str) -> String {
     words.find(|word| !word.is_empty()).unwrap_or_default().to_owned()
 }
 
+/// What the actions of a statement take.
+struct Taken<'a> {
+    /// How it is named; many actions take the same, and each is compared once.
+    formats: BTreeSet<&'a Format>,
+    /// How what the reference may have left out is named.
+    left_out: BTreeSet<&'a Format>,
+    /// The services of which an action takes no resource.
+    without: Vec<&'a KnownService>,
+}
+
+impl<'a> Taken<'a> {
+    fn by(actions: &'a Actions) -> Self {
+        let mut taken = Self { formats: BTreeSet::new(), left_out: BTreeSet::new(), without: Vec::new() };
+        for (service, action) in actions.iter() {
+            let mut formats = service.formats_taken(action).peekable();
+            if formats.peek().is_none() && taken.without.last().is_none_or(|last| last.prefix != service.prefix) {
+                taken.without.push(service);
+            }
+            taken.formats.extend(formats);
+            taken.left_out.extend(service.formats_made(action));
+        }
+        taken.left_out.extend(actions.of.values().flat_map(|(service, _)| service.formats_unclaimed()));
+        taken
+    }
+
+    /// Whether one is meant that an action takes, or may take.
+    fn meets(&self, arn: &ArnGlob) -> bool {
+        // Of actions that take no resource, it is told whether they may be asked for this one.
+        self.formats.iter().chain(&self.left_out).any(|format| arn.meets(format))
+            || self.without.iter().any(|service| takes_all_of(arn, service))
+    }
+
+    /// How many steps that may take.
+    fn steps(&self, arn: &ArnGlob) -> usize {
+        let of_services = self.without.iter().flat_map(|service| service.formats());
+        self.formats.iter().chain(&self.left_out).copied().chain(of_services).map(|format| arn.steps(format)).sum()
+    }
+}
+
+/// Whether a pattern takes all resources of a service, or all of one type of it. For what takes no resource, some services
+/// ask for such: `logs:DescribeLogGroups` for `log-group::log-stream:`, `states:ListStateMachines` for `stateMachine:*`.
+fn takes_all_of(arn: &ArnGlob, service: &KnownService) -> bool {
+    arn.parts.get(RESOURCE).is_none() || service.formats().any(|format| arn.takes_all(format))
+}
+
 /// A resource that none of the statement's actions takes. What no service has is told of already.
-fn unusable(text: &Text, arn: &ArnGlob, actions: &Actions, taken: &BTreeSet<&Format>, subject: &mut Subject<'_>) {
-    if !actions.complete || text.text == "*" || taken.is_empty() || subject.budget.is_spent() {
+fn unusable(text: &Text, arn: &ArnGlob, actions: &Actions, taken: &Taken<'_>, subject: &mut Subject<'_>) {
+    if !actions.complete || text.text == "*" || taken.formats.is_empty() || subject.budget.is_spent() {
         return;
     }
-    let steps: usize = taken.iter().map(|format| arn.steps(format)).sum();
-    if !subject.budget.spend(steps) || taken.iter().any(|format| arn.meets(format)) {
+    if !subject.budget.spend(taken.steps(arn)) || taken.meets(arn) || is_named_by_aws(arn, actions, subject) {
         return;
     }
+    let taken = &taken.formats;
     // What follows is to say it well.
     if !subject.budget.spend(100 * taken.len()) {
         return;
@@ -227,7 +279,7 @@ fn unusable(text: &Text, arn: &ArnGlob, actions: &Actions, taken: &BTreeSet<&For
         let other = format.parts.get(SERVICE).is_some_and(|part| !part.iter().copied().eq(service.chars()));
         other && arn.meets_but_for(&format.parts, &[SERVICE]) && tails.contains(&tail(format))
     };
-    if taken.iter().any(|format| renamed(format)) {
+    if taken.iter().copied().any(renamed) {
         return;
     }
     let example = taken_like(arn, &service, actions);
@@ -255,22 +307,61 @@ fn taken_like(arn: &ArnGlob, service: &str, actions: &Actions) -> Option<String>
 }
 
 /// Actions that are asked for `*` only, in a statement that never says so.
-fn without_resource(statement: &Statement, element: &Element<Vec<Text>>, actions: &Actions, subject: &mut Subject<'_>) {
-    if element.value.iter().any(|text| text.text == "*") || statement.action.negated {
+fn without_resource(statement: &Statement, arns: &[ArnGlob], actions: &Actions, subject: &mut Subject<'_>) {
+    let says_all = |arn: &ArnGlob| matches!(arn.parts.as_slice(), [all] if *all == ['*']);
+    if arns.iter().any(says_all) || statement.action.negated {
         return;
     }
     for text in &statement.action.value {
         let Some((prefix, name)) = text.text.split_once(':') else { continue };
         let Some((service, _)) = actions.of.get(prefix.to_ascii_lowercase().as_str()) else { continue };
         let Some(action) = service.facts.actions.get(&name.to_ascii_lowercase()) else { continue };
-        if action.resources.is_empty() {
+        if service.formats_taken(action).next().is_some() {
+            continue;
+        }
+        let Some(doubtful) = is_doubtful(service, action, arns, subject) else { return };
+        let hint = "put it into a statement of its own with `\"Resource\": \"*\"`";
+        if doubtful {
+            let message =
+                format!("by AWS's reference, `{}` takes no resource, yet AWS may ask for one that is given", text.text);
+            subject
+                .report(text.position, "doubtful-resource", message)
+                .hint(format!("{hint}, which serves either way"));
+        } else {
             let message =
                 format!("by AWS's reference, `{}` takes no resource: only `*` allows or denies it", text.text);
-            subject
-                .report(text.position, "action-without-resource", message)
-                .hint("put it into a statement of its own with `\"Resource\": \"*\"`");
+            subject.report(text.position, "action-without-resource", message).hint(hint);
         }
     }
+}
+
+/// Whether an action may yet be asked for one of the resources: all of a type, or what it makes; None where that cannot be
+/// afforded.
+fn is_doubtful(
+    service: &KnownService,
+    action: &ActionFacts,
+    arns: &[ArnGlob],
+    subject: &mut Subject<'_>,
+) -> Option<bool> {
+    let made: Vec<&Format> = service.formats_made(action).collect();
+    for arn in arns {
+        // `ssmmessages` acts on what is of `ssm`.
+        let named = arn.literal(SERVICE);
+        let Some(of) = named.as_ref().map_or(Some(&*service.prefix), |named| {
+            service.prefix.starts_with(named.as_str()).then_some(named.as_str())
+        }) else {
+            continue;
+        };
+        let Some(known) = subject.reference.service(of) else { continue };
+        if !subject.budget.spend(known.formats().map(|format| arn.steps(format)).sum::<usize>() + 1) {
+            return None;
+        }
+        let unknown = known.formats().next().is_none();
+        if unknown || takes_all_of(arn, &known) || made.iter().any(|format| arn.meets(format)) {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 /// A resource that is not the one that the policy is attached to.

@@ -59,6 +59,7 @@ pub static CODES: &[Code] = &[
     Code::new("contradicting-elements", Error, "a statement has an element and its `Not` form"),
     Code::new("defined-twice", Error, "something is defined twice"),
     Code::new("deprecated-condition-key", Suggestion, "AWS has replaced a condition key"),
+    Code::new("doubtful-resource", Suggestion, "an action that takes no resource may yet be asked for some"),
     Code::new("duplicate-key", Error, "a key is given twice in one JSON object"),
     Code::new("duplicate-sid", Error, "two statements of a policy have one Sid"),
     Code::new("duplicate-tag", Error, "a tag is given twice"),

@@ -1,4 +1,5 @@
-//! AWS's own policies: what is found in them is looked at when it changes.
+//! AWS's own policies: what is found in them is looked at when it changes (docs/findings/managed-policies.md).
+//! `cargo test --test findings managed -- --nocapture` lists all of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,6 +26,7 @@ fn findings_in_the_policies_of_aws_are_counted() {
     let mut counts: BTreeMap<(Severity, &str), usize> = BTreeMap::new();
     for finding in findings.into_sorted().into_iter().chain(checks.into_sorted()) {
         assert!(finding.severity != Severity::Error, "{finding}");
+        println!("{} [{}] {finding}", finding.severity.name(), finding.code);
         *counts.entry((finding.severity, finding.code)).or_default() += 1;
     }
     let lines = counts.iter().fold(String::new(), |mut lines, ((severity, code), count)| {

@@ -56,7 +56,7 @@ fn every_code_has_a_page_and_every_page_a_code() {
     let pages: BTreeSet<String> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap().replace(".md", ""))
-        .filter(|name| name != "README")
+        .filter(|name| !["README", "managed-policies"].contains(&name.as_str()))
         .collect();
     let codes: BTreeSet<String> = CODES.iter().map(|code| code.name.to_owned()).collect();
     assert_eq!(pages, codes, "left: docs/findings, right: src/finding/codes.rs");
