@@ -39,6 +39,9 @@ fn entry(text: &Text, actions: &mut Actions, subject: &mut Subject<'_>) -> bool 
     let Some((written, name)) = text.text.split_once(':') else {
         return false; // `*`; all else is refused.
     };
+    if written.contains(['*', '?']) {
+        return false; // Refused.
+    }
     let prefix = written.to_ascii_lowercase();
     let Some(service) = subject.reference.service(&prefix) else {
         let message = format!("AWS has no service `{written}`");
@@ -94,11 +97,8 @@ fn foreign(entries: &[Text], actions: &Actions, subject: &mut Subject<'_>) {
     let own = match policy.kind {
         PolicyKind::Trust => "sts",
         PolicyKind::Resource => policy.name.reference.split(':').nth(2).unwrap_or_default(),
-        PolicyKind::Identity
-        | PolicyKind::Session
-        | PolicyKind::ServiceControl
-        | PolicyKind::ResourceControl
-        | PolicyKind::VpcEndpoint => return,
+        PolicyKind::ResourceControl => return out_of_control(entries, actions, subject),
+        PolicyKind::Identity | PolicyKind::Session | PolicyKind::ServiceControl | PolicyKind::VpcEndpoint => return,
     };
     for text in entries {
         let Some((prefix, _)) = text.text.split_once(':') else { continue };
@@ -111,6 +111,19 @@ fn foreign(entries: &[Text], actions: &Actions, subject: &mut Subject<'_>) {
             subject
                 .report(text.position, "foreign-action", message)
                 .hint(format!("the policy is about actions of `{own}`"));
+        }
+    }
+}
+
+/// Actions of services that resource control policies have no say in.
+fn out_of_control(entries: &[Text], actions: &Actions, subject: &mut Subject<'_>) {
+    for text in entries {
+        let Some((prefix, _)) = text.text.split_once(':') else { continue };
+        let folded = prefix.to_ascii_lowercase();
+        if actions.of.contains_key(folded.as_str()) && !catalogue::supports_resource_control_policies(&folded) {
+            let message =
+                format!("by AWS's list, `{prefix}` has no resource control policies: `{}` denies nothing", text.text);
+            subject.report(text.position, "service-without-rcp", message).hint("deny it in a service control policy");
         }
     }
 }

@@ -50,6 +50,7 @@ pub static CODES: &[Code] = &[
     Code::new("address-in-network", Suggestion, "a network is named by an address within it"),
     Code::new("allow-everything", SecurityWarning, "a statement allows every action on every resource"),
     Code::new("allow-in-rcp", Error, "a resource control policy allows something"),
+    Code::new("any-action-in-rcp", Error, "a resource control policy is about every action"),
     Code::new("arn-account", Warning, "an ARN has an account where there is none, or none where there is one"),
     Code::new("arn-region", Warning, "an ARN has a region where there is none, or none where there is one"),
     Code::new("attachment-quota", Warning, "more managed policies are attached than AWS takes"),
@@ -113,6 +114,7 @@ pub static CODES: &[Code] = &[
     Code::new("no-default-version", Error, "it is not clear which version of a policy counts"),
     Code::new("no-root", Error, "an organization has no root"),
     Code::new("no-service-control-policy", Warning, "nothing is allowed below a place in the organization"),
+    Code::new("not-action-in-rcp", Error, "`NotAction` stands in a resource control policy"),
     Code::new("not-action-with-allow", SecurityWarning, "`NotAction` stands with `Allow`"),
     Code::new("not-defined", Error, "something refers to what the store does not have"),
     Code::new("not-principal-not-allowed", Error, "`NotPrincipal` stands where it has no place"),
@@ -149,6 +151,7 @@ pub static CODES: &[Code] = &[
     Code::new("service-linked-boundary", Error, "a service-linked role has a permissions boundary"),
     Code::new("service-linked-role-for-any-service", Warning, "service-linked roles can be made for every service"),
     Code::new("service-principal-without-source", SecurityWarning, "a service has access on behalf of any account"),
+    Code::new("service-without-rcp", Warning, "a resource control policy names a service that has none"),
     Code::new(
         "set-operator-on-single-valued-key",
         Warning,

@@ -11,11 +11,28 @@ pub(super) fn validate(document: &PolicyDocument, kind: PolicyKind, reader: &mut
     for statement in &document.statements {
         principal(statement, kind, reader);
         resource(statement, kind, reader);
-        if kind == PolicyKind::ResourceControl && statement.effect == Effect::Allow {
-            reader
-                .error(statement.position, "allow-in-rcp", "a resource control policy only denies")
-                .hint("everything is allowed at each level already");
+        if kind == PolicyKind::ResourceControl {
+            resource_control(statement, reader);
         }
+    }
+}
+
+/// What AWS does not take in resource control policies, for all its likeness to the policies of resources.
+fn resource_control(statement: &Statement, reader: &mut Reader<'_>) {
+    if statement.effect == Effect::Allow {
+        reader
+            .error(statement.position, "allow-in-rcp", "a resource control policy only denies")
+            .hint("everything is allowed at each level already");
+    }
+    let action = &statement.action;
+    if action.negated {
+        reader
+            .error(action.position, "not-action-in-rcp", "`NotAction` has no place in a resource control policy")
+            .hint("list the actions that it denies, as `Action`");
+    } else if let Some(any) = action.value.iter().find(|text| text.text == "*") {
+        reader
+            .error(any.position, "any-action-in-rcp", "`Action` is not `*` in a resource control policy")
+            .hint("name the services, such as `s3:*`");
     }
 }
 

@@ -1,12 +1,21 @@
 //! Cases in files: a line of what is written, then a line beginning with `>` for each finding.
 //!
-//! The first word says where a statement stands: `identity`, `trust`, `scp`, `endpoint`, `resource ARN`; or `document` a
-//! whole policy, or `store` a whole file. Statements begin on line 2. `UPDATE_FINDINGS=1 cargo test --test findings`
+//! The first word says where a statement stands: `identity`, `trust`, `scp`, `rcp`, `endpoint`, `resource ARN`; or
+//! `document` a whole policy, or `store` a whole file. Statements begin on line 2. `UPDATE_FINDINGS=1 cargo test --test findings`
 //! writes what comes, to be read over.
 
 use std::fmt::Write as _;
 
 use super::{compare, data, findings};
+
+/// An organization with one policy.
+fn organization(kind: &str, content: &str) -> String {
+    format!(
+        "{{\"Organization\": {{\"Id\": \"o-exampleorgid\", \"MasterAccountId\": \"111111111111\"}}, \
+         \"Roots\": [{{\"Id\": \"r-ab12\", \"AttachedPolicies\": [\"p-FullAWSAccess\"]}}], \"OrganizationPolicies\": \
+         [{{\"Id\": \"p-scp00001\", \"Name\": \"S\", \"Type\": \"{kind}\", \"Content\": {content}}}]}}"
+    )
+}
 
 /// The file that a line stands for: its path and text.
 fn store(line: &str) -> (&'static str, String) {
@@ -21,12 +30,8 @@ fn store(line: &str) -> (&'static str, String) {
             let (arn, statement) = rest.split_once(' ').unwrap();
             format!("{{\"ResourceArn\": \"{arn}\", \"ResourcePolicy\": {}}}", policy(statement))
         }
-        "scp" => format!(
-            "{{\"Organization\": {{\"Id\": \"o-exampleorgid\", \"MasterAccountId\": \"111111111111\"}}, \
-             \"Roots\": [{{\"Id\": \"r-ab12\", \"AttachedPolicies\": [\"p-FullAWSAccess\"]}}], \"OrganizationPolicies\": \
-             [{{\"Id\": \"p-scp00001\", \"Name\": \"S\", \"Type\": \"SERVICE_CONTROL_POLICY\", \"Content\": {}}}]}}",
-            policy(rest)
-        ),
+        "scp" => organization("SERVICE_CONTROL_POLICY", &policy(rest)),
+        "rcp" => organization("RESOURCE_CONTROL_POLICY", &policy(rest)),
         "document" | "store" => rest.to_owned(),
         other => panic!("a case begins with the place of its statement, not `{other}`"),
     };

@@ -134,7 +134,7 @@ impl Statement {
         let mut members = vec![
             member("Sid", quoted(&self.sid)),
             member("Effect", quoted(if deny { "Deny" } else { "Allow" })),
-            self.actions.text("Action", style, true),
+            self.actions_in(kind).text("Action", style, true),
         ];
         match kind {
             PolicyKind::Identity | PolicyKind::Session | PolicyKind::ServiceControl => {}
@@ -149,6 +149,16 @@ impl Statement {
             members.push(member("Condition", self.condition(style)));
         }
         object(members)
+    }
+
+    /// RCPs name services, and take no `NotAction`.
+    fn actions_in(&self, kind: PolicyKind) -> Entries {
+        let mut actions = self.actions.clone();
+        if kind == PolicyKind::ResourceControl {
+            actions.negated = false;
+            actions.entries.iter_mut().filter(|entry| **entry == "*").for_each(|entry| *entry = "s3:*");
+        }
+        actions
     }
 
     fn condition(&self, style: &mut Style) -> String {

@@ -149,7 +149,8 @@ fn actions(dice: &mut Dice, kind: Kind, deny: bool) -> Value {
     }
     // A Deny of everything would leave little to decide.
     if dice.chance(if deny { 5 } else { 50 }) {
-        return "*".into();
+        // RCPs name their services.
+        return if kind == Kind::ResourceControl { json!(["s3:*", "sqs:*", "sts:*", "sns:*"]) } else { "*".into() };
     }
     let patterns = dice.some(&ACTION_PATTERNS[..if deny { 21 } else { 22 }], 3);
     let written = |pattern: &str| if dice.chance(30) { blurred_action(dice) } else { pattern.to_owned() };
