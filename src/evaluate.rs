@@ -46,7 +46,7 @@ pub struct SessionPolicies {
 }
 
 impl SessionPolicies {
-    /// Compiles the session policies of a request; the first that is wrong is named, with the place in it.
+    /// Compiles the session policies of a request; the first that is wrong is named, with places in it.
     pub fn compile(documents: &[String]) -> Result<Self, InvalidField> {
         let policies = documents.iter().enumerate().map(|(index, document)| session_policy(index, document));
         Ok(Self { policies: policies.collect::<Result<_, _>>()? })
@@ -60,9 +60,20 @@ fn session_policy(index: usize, document: &str) -> Result<CompiledPolicy, Invali
     let policy = policy::load_text(document, PolicyKind::Session, name, &mut findings);
     policy.ok_or_else(|| {
         let errors = findings.into_sorted();
-        let first = errors.iter().find(|finding| finding.severity == crate::finding::Severity::Error);
-        let what = first.map(|f| format!("{}:{}: {}", f.position.line, f.position.column, f.message));
-        InvalidField::new("session_policies", format!("[{index}]:{}", what.unwrap_or_default()))
+        let errors = || errors.iter().filter(|finding| finding.severity == crate::finding::Severity::Error);
+        // Three are enough to mend, if they are short: the answer stands in a header, and quotes what the caller sent.
+        let place = |f: &crate::finding::Finding| {
+            format!("line {}, column {}: {}", f.position.line, f.position.column, f.message)
+        };
+        let mut shown: Vec<String> = errors().take(3).map(place).collect();
+        while shown.len() > 1 && shown.iter().map(String::len).sum::<usize>() > 1_000 {
+            shown.pop();
+        }
+        let more = match errors().count() - shown.len() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        InvalidField::new("session_policies", format!("the policy at index {index}, {}{more}", shown.join("; ")))
     })
 }
 

@@ -74,7 +74,18 @@ fn wrong_requests() -> Vec<(v1::IsAuthorizedRequest, &'static str)> {
         ),
         (
             role_session(|r| r.session_policies = vec!["{}".to_owned()]),
-            "session_policies: [0]:1:1: a policy document needs `Statement`",
+            "session_policies: the policy at index 0, line 1, column 1: a policy document needs `Statement`",
+        ),
+        (
+            role_session(|r| r.session_policies = vec![r#"{"Statement": {"Effect": 1}}"#.to_owned()]),
+            "session_policies: the policy at index 0, line 1, column 15: a statement needs `Action` or `NotAction`; \
+             line 1, column 26: `Effect` takes a string, not a number",
+        ),
+        (
+            role_session(|r| r.session_policies = vec!["{\"Statement\": [{},\n{}]}".to_owned()]),
+            "session_policies: the policy at index 0, line 1, column 16: a statement needs `Action` or `NotAction`; \
+             line 1, column 16: a statement needs `Effect`; line 2, column 1: a statement needs `Action` or `NotAction`; \
+             and 1 more",
         ),
         (
             v1::IsAuthorizedRequest { session_tags: [("a".to_owned(), "b".to_owned())].into(), ..request() },
@@ -98,6 +109,21 @@ const TIGHT: [&str; 8] = [
     "--max-session-policy-bytes",
     "64",
 ];
+
+#[test]
+fn session_policies_that_are_wrong_are_told_by_their_index() {
+    let valid = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+    let wrong = r#"{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "b"}}"#;
+    let told = |documents: &[String]| iamd::evaluate::SessionPolicies::compile(documents).unwrap_err().to_string();
+    assert_eq!(
+        told(&[valid, valid, wrong, "{}"].map(str::to_owned)),
+        "session_policies: the policy at index 2, line 1, column 62: the resource `b` is not an ARN or `*`"
+    );
+    // What stands in a header must stay short.
+    let long = wrong.replace("\"b\"", &format!("[\"{0}\", \"{0}\"]", "a".repeat(2_000)));
+    let told = told(&[long]);
+    assert!(told.ends_with("; and 1 more") && told.len() < 1_200, "{told}");
+}
 
 #[tokio::test]
 async fn a_wrong_request_is_named_alike_by_all_three_methods() {
