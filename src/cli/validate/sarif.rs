@@ -29,7 +29,8 @@ pub(super) fn document(judged: &[Judged]) -> Json {
     })
 }
 
-/// What a code means. SARIF's `helpUri` must be absolute, and the pages stand in the repository: they are named in `help`.
+/// What a code means. SARIF's `helpUri` is an absolute URI (section 3.49.12), and where the repository is published is not
+/// known here: the page is named in `help`, as text, since a relative link leads nowhere in a viewer.
 fn rule(name: &str) -> Json {
     let page = codes::page(name);
     let Some(code) = codes::find(name) else { return json!({"id": name}) };
@@ -37,7 +38,7 @@ fn rule(name: &str) -> Json {
     json!({
         "id": name,
         "shortDescription": {"text": code.summary},
-        "help": {"text": format!("see {page}"), "markdown": format!("[{page}]({page})")},
+        "help": {"text": format!("see {page}")},
         "defaultConfiguration": {"level": level(code.severity)},
         "properties": {"severity": code.severity.name(), "tags": tags},
     })
@@ -111,10 +112,7 @@ mod tests {
         let rule = json!({
             "id": "unknown-operator",
             "shortDescription": {"text": "there is no such condition operator"},
-            "help": {
-                "text": "see docs/findings/unknown-operator.md",
-                "markdown": "[docs/findings/unknown-operator.md](docs/findings/unknown-operator.md)",
-            },
+            "help": {"text": "see docs/findings/unknown-operator.md"},
             "defaultConfiguration": {"level": "error"},
             "properties": {"severity": "error", "tags": []},
         });
