@@ -73,6 +73,17 @@ fn pages_begin_with_code_severity_and_summary() {
 }
 
 #[test]
+fn pages_say_what_it_is_and_how_to_mend_it() {
+    for code in CODES {
+        let page = read(&format!("{}.md", code.name));
+        let text = page.split("\n## Wrong\n").next().unwrap();
+        let paragraphs: Vec<&str> = text.split("\n\n").skip(2).collect();
+        let mends = paragraphs.iter().position(|paragraph| paragraph.starts_with("To mend it: "));
+        assert!(mends.is_some_and(|index| index > 0), "{}: {paragraphs:?}", code.name);
+    }
+}
+
+#[test]
 fn the_index_has_every_code_under_its_severity() {
     let index = read("README.md");
     let heading = |severity| match severity {
