@@ -346,13 +346,11 @@ fn is_doubtful(
     let made: Vec<&Format> = service.formats_made(action).collect();
     for arn in arns {
         // `ssmmessages` acts on what is of `ssm`.
-        let named = arn.literal(SERVICE);
-        let Some(of) = named.as_ref().map_or(Some(&*service.prefix), |named| {
-            service.prefix.starts_with(named.as_str()).then_some(named.as_str())
-        }) else {
+        let named = arn.literal(SERVICE).unwrap_or_else(|| service.prefix.to_string());
+        if !service.prefix.starts_with(&named) {
             continue;
-        };
-        let Some(known) = subject.reference.service(of) else { continue };
+        }
+        let Some(known) = subject.reference.service(&named) else { continue };
         if !subject.budget.spend(known.formats().map(|format| arn.steps(format)).sum::<usize>() + 1) {
             return None;
         }
