@@ -17,7 +17,8 @@ pub(super) fn validate(document: &PolicyDocument, kind: PolicyKind, reader: &mut
     }
 }
 
-/// What AWS does not take in resource control policies, for all its likeness to the policies of resources.
+/// What AWS does not take in resource control policies, for all its likeness to the policies of resources. An Allow there
+/// would be believed in; a Deny of more than AWS lets one write does what it says.
 fn resource_control(statement: &Statement, reader: &mut Reader<'_>) {
     if statement.effect == Effect::Allow {
         reader
@@ -25,14 +26,13 @@ fn resource_control(statement: &Statement, reader: &mut Reader<'_>) {
             .hint("everything is allowed at each level already");
     }
     let action = &statement.action;
+    let mut warn = |at, code, message: &str| {
+        reader.findings.warning(reader.file, at, code, message);
+    };
     if action.negated {
-        reader
-            .error(action.position, "not-action-in-rcp", "`NotAction` has no place in a resource control policy")
-            .hint("list the actions that it denies, as `Action`");
+        warn(action.position, "not-action-in-rcp", "AWS takes no `NotAction` in a resource control policy");
     } else if let Some(any) = action.value.iter().find(|text| text.text == "*") {
-        reader
-            .error(any.position, "any-action-in-rcp", "`Action` is not `*` in a resource control policy")
-            .hint("name the services, such as `s3:*`");
+        warn(any.position, "any-action-in-rcp", "AWS takes no `*` as an action in a resource control policy");
     }
 }
 
