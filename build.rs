@@ -17,6 +17,6 @@ fn generate_grpc(out: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(["iamd/v1/authorization.proto"], ["proto"])?;
     let bytes = protox::prost::Message::encode_to_vec(&descriptors);
     fs::write(out.join("descriptors.bin"), bytes)?;
-    tonic_prost_build::configure().codec_path("crate::proto::codec::Codec").compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_server(false).compile_fds(descriptors)?;
     Ok(())
 }

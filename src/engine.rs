@@ -30,6 +30,18 @@ thread_local! {
     static KEY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// Lends this thread's buffer for a key, empty.
+pub fn with_key<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    // Taken rather than borrowed: nothing can find it in use, and if the work panics it is merely lost.
+    let mut key = KEY.take();
+    key.clear();
+    let result = work(&mut key);
+    if key.capacity() <= KEPT_KEY_BYTES {
+        KEY.set(key);
+    }
+    result
+}
+
 /// A snapshot that serves, and what it has decided so far.
 #[derive(Debug)]
 pub struct Active {
@@ -69,7 +81,7 @@ impl CacheStatus {
 }
 
 /// An outcome and how it came about.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// What was decided.
     pub outcome: Outcome,
@@ -82,33 +94,27 @@ pub struct Answer {
 impl Active {
     /// Answers from the cache, or decides and remembers. A session policy that does not parse is an error.
     pub fn is_authorized(&self, request: &AccessRequest<'_>, detail: Detail) -> Result<Answer, InvalidField> {
-        if !self.cache.is_enabled() {
-            return Ok(self.decide(request, detail)?.0);
-        }
-        // Taken rather than borrowed: nothing can find it in use, and if evaluation panics it is merely lost.
-        let mut key = KEY.take();
-        key.clear();
-        cache::key::write(request, detail, &mut key);
-        let answer = self.remembered(&key).map_or_else(|| self.decide_and_remember(request, detail, &key), Ok);
-        if key.capacity() <= KEPT_KEY_BYTES {
-            KEY.set(key);
-        }
-        answer
+        with_key(|key| {
+            cache::key::write(request, detail, key);
+            self.remembered(key).map_or_else(|| self.decide_and_remember(request, detail, key), Ok)
+        })
     }
 
-    fn remembered(&self, key: &[u8]) -> Option<Answer> {
+    /// What was decided for the request of this key.
+    pub fn remembered(&self, key: &[u8]) -> Option<Answer> {
         let outcome = self.cache.get(key)?;
         Some(Answer { outcome, cache: CacheStatus::Hit, evaluation: None })
     }
 
-    fn decide_and_remember(
+    /// Decides, and remembers it by this key, which must be the request's.
+    pub fn decide_and_remember(
         &self,
         request: &AccessRequest<'_>,
         detail: Detail,
         key: &[u8],
     ) -> Result<Answer, InvalidField> {
         let (answer, read_clock) = self.decide(request, detail)?;
-        if read_clock {
+        if read_clock || !self.cache.is_enabled() {
             return Ok(answer);
         }
         self.cache.insert(key, &answer.outcome);

@@ -26,6 +26,7 @@
 
 // Values: what everything else talks about.
 pub mod arn;
+pub mod few;
 pub mod wildcard;
 // The question and the answer.
 pub mod access;

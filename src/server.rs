@@ -5,26 +5,28 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tonic::transport::Server;
 
 use crate::config::Limits;
 use crate::engine::Engine;
 use crate::metrics::{Metrics, Readings, SnapshotReading};
-use crate::proto::v1::authorization_service_server::AuthorizationServiceServer;
 use crate::reload::status::{SharedStatus, Status};
 
 pub mod admin;
 pub mod calls;
 pub mod connection;
 pub mod convert;
+pub mod decide;
 pub mod grpc;
 pub mod health;
+pub mod http;
 pub mod incoming;
 pub mod limits;
+pub mod messages;
 pub mod readiness;
 pub mod shutdown;
+pub mod workers;
 
 use calls::Calls;
 use grpc::Authorization;
@@ -32,6 +34,7 @@ use health::Health;
 use incoming::Incoming;
 use limits::Gate;
 use readiness::Readiness;
+use workers::{Serve, Workers};
 
 /// What the listeners share.
 #[derive(Debug)]
@@ -127,7 +130,9 @@ pub struct Running {
     /// What callers hear when they ask for health.
     pub health: Health,
     state: Arc<State>,
-    task: JoinHandle<Result<(), tonic::transport::Error>>,
+    accepting: JoinHandle<()>,
+    /// One for each thread that serves.
+    ends: Vec<oneshot::Receiver<()>>,
 }
 
 impl Running {
@@ -139,33 +144,38 @@ impl Running {
 
     /// Waits until the last connection is closed. Only a fault ends it without [`Running::stop`].
     pub async fn ended(&mut self) -> Result<(), String> {
-        match (&mut self.task).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(error) => Err(error.to_string()),
+        (&mut self.accepting).await.map_err(|error| error.to_string())?;
+        for end in &mut self.ends {
+            end.await.map_err(|_| "a thread that served has ended by a fault".to_owned())?;
         }
+        Ok(())
     }
 }
 
-/// How long a connection may be silent before the peer is asked whether it is still there. A peer that vanished would
-/// otherwise hold one of `--max-connections` for ever.
-const KEEPALIVE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// Serves gRPC on sockets that are bound already.
+/// Serves gRPC on sockets that are bound already, by so many threads. The error is for people.
 pub async fn serve(
     state: &Arc<State>,
     engine: &Arc<Engine>,
     limits: &Limits,
-    incoming: Incoming,
-) -> Result<Running, tonic_reflection::server::Error> {
+    threads: usize,
+    mut incoming: Incoming,
+) -> Result<Running, String> {
     let (health, health_service) = Health::serving().await;
     let authorization = Authorization::new(Arc::clone(engine), Arc::clone(state), limits.request);
-    let authorization = AuthorizationServiceServer::new(authorization).max_decoding_message_size(limits.request_bytes);
-    let others = health::routes(health_service)?;
+    let others = health::routes(health_service).map_err(|error| error.to_string())?;
     let calls = Calls::new(authorization, others, Arc::clone(state), limits.request_timeout);
-    let server = Server::builder()
-        .max_concurrent_streams(limits.streams_per_connection)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-    let task = tokio::spawn(server.serve_with_incoming_shutdown(calls, incoming, state.stopped()));
-    Ok(Running { health, state: Arc::clone(state), task })
+    let serve = Serve { calls, state: Arc::clone(state), max_streams: limits.streams_per_connection };
+    let (workers, ends) = Workers::start(threads, &serve).map_err(|error| format!("cannot start threads: {error}"))?;
+    let stopped = state.stopped();
+    let accepting = tokio::spawn(async move {
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stopped => break,
+                accepted = incoming.next() => workers.serve(accepted),
+            }
+        }
+    });
+    Ok(Running { health, state: Arc::clone(state), accepting, ends })
 }

@@ -7,13 +7,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module with the level that it stands on; it may use modules of lower levels only.
-const LEVELS: [(&str, u8); 22] = [
+const LEVELS: [(&str, u8); 23] = [
     ("arn", 0),
+    ("few", 0),
     ("finding", 0),
-    ("proto", 0),
     ("wildcard", 0),
     ("access", 1),
     ("json", 1),
+    ("proto", 1),
     ("catalogue", 2),
     ("cache", 2),
     ("policy", 3),

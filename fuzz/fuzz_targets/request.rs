@@ -3,33 +3,57 @@
 
 use iamd::access::{AccessRequest, Detail, InvalidField};
 use iamd::config::RequestLimits;
-use iamd::engine::CacheStatus;
+use iamd::engine::{Answer, CacheStatus};
 use iamd::proto::v1;
-use iamd::server::convert;
+use iamd::server::{convert, decide};
 use iamd_fuzz::ask::{self, ACTIVE};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use prost::Message;
+use prost::bytes::Bytes;
 
 /// Refusals travel in a header; servers and clients refuse headers of more than 8 KiB.
 const LONGEST_REFUSAL: usize = 4096;
 
 fuzz_target!(|data: &[u8]| {
     let limits = RequestLimits::default();
-    if let Ok(message) = v1::IsAuthorizedRequest::decode(data) {
-        answer(&message, &limits);
+    let message = v1::IsAuthorizedRequest::decode(data);
+    if let Ok(message) = &message {
+        answer(message, &limits);
     }
-    if let Ok(batch) = v1::BatchIsAuthorizedRequest::decode(data)
-        && convert::check_batch(&batch, &limits).map_err(|refusal| readable(&refusal)).is_ok()
-    {
-        batch.requests.iter().for_each(|message| answer(message, &limits));
-    }
-    if let Ok(message) = v1::StreamIsAuthorizedRequest::decode(data) {
-        match convert::streamed(&message) {
-            Ok(message) => answer(message, &limits),
+    as_it_lies(data, message.ok().as_ref(), &limits);
+    batch(data, &limits);
+    if let Ok((_, request)) = convert::streamed(&Bytes::copy_from_slice(data)) {
+        match request {
+            Ok(request) => as_it_lies(&request, v1::IsAuthorizedRequest::decode(&*request).ok().as_ref(), &limits),
             Err(refusal) => readable(&refusal),
         }
     }
 });
+
+/// A message that is never copied has the answer of one that is read by prost; None if that cannot.
+fn as_it_lies(data: &[u8], message: Option<&v1::IsAuthorizedRequest>, limits: &RequestLimits) {
+    let request = message.and_then(|message| convert::access_request(message, limits).ok());
+    let detail = message.and_then(|message| convert::detail(message).ok());
+    let read = request.zip(detail).and_then(|(request, detail)| ACTIVE.is_authorized(&request, detail).ok());
+    for _ in 0..2 {
+        let decided = decide::decide(&ACTIVE, limits, data).ok();
+        let known = |answer: &Answer| answer.cache != CacheStatus::Bypass;
+        assert_eq!(decided.is_some(), read.is_some());
+        let outcomes = [decided.filter(known), read.as_ref().filter(|answer| known(answer)).cloned()];
+        let [decided, read] = outcomes.map(|answer| answer.map(|answer| answer.outcome));
+        assert_eq!(decided, read);
+    }
+}
+
+fn batch(data: &[u8], limits: &RequestLimits) {
+    let read = v1::BatchIsAuthorizedRequest::decode(data).map(|batch| batch.requests.len());
+    match (convert::batch_size(data, limits), read) {
+        (Ok(Some(size)), Ok(read)) => assert_eq!(size, read),
+        (Err(refusal), _) => readable(&refusal),
+        // What is in a batch is not looked at yet.
+        (Ok(_), _) => {}
+    }
+}
 
 fn answer(message: &v1::IsAuthorizedRequest, limits: &RequestLimits) {
     let request = match convert::access_request(message, limits) {

@@ -1,14 +1,15 @@
 //! What they want to do, and what they want to do it to.
 
+use std::borrow::Cow;
+
 use super::{InvalidField, shown};
 use crate::arn::Arn;
 
 /// What they want to do: `service:Name`, folded to lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action<'a> {
-    /// As it was written.
-    pub text: &'a str,
-    folded: String,
+    /// Borrowed, where it is written in lower case already.
+    folded: Cow<'a, str>,
     colon: usize,
 }
 
@@ -35,7 +36,7 @@ impl<'a> Action<'a> {
         let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         match text.split_once(':') {
             Some((s, n)) if !s.is_empty() && !n.is_empty() && s.bytes().all(service) && n.bytes().all(name) => {
-                Ok(Self { text, folded: text.to_ascii_lowercase(), colon: s.len() })
+                Ok(Self { folded: folded(text), colon: s.len() })
             }
             _ => Err(InvalidField::new(
                 "action",
@@ -77,6 +78,14 @@ impl<'a> Action<'a> {
     pub fn assumes_role(&self) -> bool {
         self.folded() == "sts:assumerole" || self.federation().is_some()
     }
+}
+
+fn folded(text: &str) -> Cow<'_, str> {
+    let mut folded = Cow::Borrowed(text);
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        folded.to_mut().make_ascii_lowercase();
+    }
+    folded
 }
 
 /// What they want to do it to.

@@ -1,44 +1,34 @@
 //! Under which circumstances: condition keys and tags, folded and sorted once.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{InvalidField, shown};
-
-/// Condition keys with their values.
-pub type Context<'a> = Keyed<&'a [String]>;
+use crate::few::{FEW, Few};
 
 /// Tags with their values.
-pub type Tags<'a> = Keyed<&'a str>;
+pub type Tags<'a> = Keyed<'a, &'a str>;
 
 /// Values by folded key, sorted; no key occurs twice. Condition keys and tag keys are case-insensitive (evaluation.md,
 /// rule 34).
 #[derive(Debug)]
-pub struct Keyed<V> {
-    /// All folded keys, one behind the other: one allocation, whatever their number.
-    keys: String,
-    /// Where each key stands in `keys`, and its value; sorted by key.
-    entries: Vec<(Range<usize>, V)>,
+pub struct Keyed<'a, V> {
+    /// Borrowed, where they are written in lower case already.
+    entries: Few<(Cow<'a, str>, V)>,
 }
 
-impl<V> Default for Keyed<V> {
+impl<V> Default for Keyed<'_, V> {
     fn default() -> Self {
-        Self { keys: String::new(), entries: Vec::new() }
+        Self { entries: Few::default() }
     }
 }
 
-impl<V: Copy> Keyed<V> {
+impl<'a, V: Copy> Keyed<'a, V> {
     /// Folds and sorts the pairs of a field. Two keys that differ in case only are one key given twice: refused.
-    pub fn new(field: &'static str, pairs: &[(&str, V)]) -> Result<Self, InvalidField> {
-        let mut keys = String::with_capacity(pairs.iter().map(|(key, _)| key.len()).sum());
-        let mut entries = Vec::with_capacity(pairs.len());
-        for (key, value) in pairs {
-            let start = keys.len();
-            push_folded(&mut keys, key);
-            entries.push((start..keys.len(), *value));
-        }
-        let mut keyed = Self { keys, entries };
-        let Self { keys, entries } = &mut keyed;
-        entries.sort_unstable_by(|(a, _), (b, _)| keys.get(a.clone()).cmp(&keys.get(b.clone())));
+    pub fn new(field: &'static str, pairs: impl IntoIterator<Item = (&'a str, V)>) -> Result<Self, InvalidField> {
+        let mut entries: Few<_> = pairs.into_iter().map(|(key, value)| (folded(key), value)).collect();
+        entries.sort_unstable_by(|(a, _): &(Cow<'_, str>, V), (b, _)| a.cmp(b));
+        let keyed = Self { entries };
         match keyed.fault() {
             None => Ok(keyed),
             Some(fault) => Err(InvalidField::new(field, fault)),
@@ -55,29 +45,22 @@ impl<V: Copy> Keyed<V> {
 
     /// The value of a key that is already folded.
     fn find(&self, folded: &str) -> Option<V> {
-        let index = self.entries.binary_search_by(|(key, _)| self.key(key).cmp(folded)).ok()?;
+        // Few are quicker compared one by one, by their lengths first, than halved.
+        if self.entries.len() <= FEW {
+            return self.entries.iter().find(|(key, _)| **key == *folded).map(|(_, value)| *value);
+        }
+        let index = self.entries.binary_search_by(|(key, _)| (**key).cmp(folded)).ok()?;
         self.entries.get(index).map(|(_, value)| *value)
     }
 
     /// Folded keys and values, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, V)> {
-        self.entries.iter().map(|(key, value)| (self.key(key), *value))
+        self.entries.iter().map(|(key, value)| (&**key, *value))
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    fn key(&self, range: &Range<usize>) -> &str {
-        self.keys.get(range.clone()).unwrap_or_default()
-    }
-}
-
-impl<'a> Context<'a> {
-    /// The values of a key that is already folded; None when absent or given without values.
-    pub fn get(&self, folded: &str) -> Option<&'a [String]> {
-        self.find(folded).filter(|values| !values.is_empty())
     }
 }
 
@@ -86,6 +69,61 @@ impl<'a> Tags<'a> {
     pub fn get(&self, folded: &str) -> Option<&'a str> {
         self.find(folded)
     }
+}
+
+/// Condition keys with their values.
+#[derive(Debug, Default)]
+pub struct Context<'a> {
+    /// The values of all keys.
+    values: Few<&'a str>,
+    /// Where those of each key stand.
+    keys: Keyed<'a, (usize, usize)>,
+}
+
+impl<'a> Context<'a> {
+    /// Folds and sorts the pairs of a field, as [`Keyed::new`].
+    pub fn new<V: IntoIterator<Item = &'a str>>(
+        field: &'static str,
+        pairs: impl IntoIterator<Item = (&'a str, V)>,
+    ) -> Result<Self, InvalidField> {
+        let mut values: Few<&'a str> = Few::default();
+        let ranged = pairs.into_iter().map(|(key, own)| {
+            let start = values.len();
+            values.extend(own);
+            (key, (start, values.len()))
+        });
+        let keys: Few<_> = ranged.collect();
+        Self::of(field, values, keys.iter().copied())
+    }
+
+    /// Of values, and keys with where their values stand among them.
+    pub fn of(
+        field: &'static str,
+        values: Few<&'a str>,
+        keys: impl IntoIterator<Item = (&'a str, (usize, usize))>,
+    ) -> Result<Self, InvalidField> {
+        Ok(Self { values, keys: Keyed::new(field, keys)? })
+    }
+
+    /// The values of a key that is already folded; None when absent or given without values.
+    pub fn get(&self, folded: &str) -> Option<&[&'a str]> {
+        self.keys.find(folded).map(|range| self.slice(range)).filter(|values| !values.is_empty())
+    }
+
+    /// Folded keys and values, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[&'a str])> {
+        self.keys.iter().map(|(key, range)| (key, self.slice(range)))
+    }
+
+    fn slice(&self, (start, end): (usize, usize)) -> &[&'a str] {
+        self.values.get(Range { start, end }).unwrap_or_default()
+    }
+}
+
+/// A key in lower case; borrowed where it is.
+fn folded(key: &str) -> Cow<'_, str> {
+    let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if key.bytes().all(is_folded) { Cow::Borrowed(key) } else { Cow::Owned(fold_case(key)) }
 }
 
 /// A condition key or tag key in lower case.

@@ -4,7 +4,11 @@
 //! bytes, a list its count and its elements, an option one byte that says whether it is there. Read from the left, such
 //! a key can be taken apart in one way only; hence two different requests cannot share one.
 
-use crate::access::{AccessRequest, Detail};
+use std::cmp::Ordering;
+
+use crate::access::{AccessRequest, Context, Detail, InvalidField, RawRequest, Tags};
+use crate::few::Few;
+use crate::proto::view::{RequestView, ValuesView};
 
 /// Writes the key of a request into `out`, whose former content is dropped; its memory is used again.
 ///
@@ -42,6 +46,167 @@ pub fn write(request: &AccessRequest<'_>, detail: Detail, out: &mut Vec<u8>) {
     }
 }
 
+/// Writes the key of a request that is not checked yet, as [`write`] would write it if it is right. So what is found by
+/// this key is the answer to this request, and a request that is wrong has a key that nothing is found by.
+///
+/// None where folding needs more than ASCII, or where a key is given twice: then the request has to be read first.
+pub fn write_view(view: &mut RequestView<'_>, out: &mut Vec<u8>) -> Option<Detail> {
+    sort(&mut view.session_tags)?;
+    sort(&mut view.context)?;
+    let RequestView {
+        principal,
+        action,
+        resource,
+        context,
+        resource_account,
+        session_policies,
+        session_tags,
+        detail,
+        federated_by,
+    } = view;
+    let detail = match detail {
+        0 => Detail::Decision,
+        1 => Detail::Statements,
+        _ => return None,
+    };
+    out.clear();
+    out.push(detail_byte(detail));
+    write_bytes(principal, out);
+    write_folded(action, out)?;
+    write_bytes(resource, out);
+    write_given(resource_account, out);
+    write_given(federated_by, out);
+    write_number(session_policies.len(), out);
+    session_policies.iter().for_each(|policy| write_bytes(policy, out));
+    write_number(session_tags.len(), out);
+    for (key, value) in session_tags.iter() {
+        write_folded(key, out)?;
+        write_bytes(value, out);
+    }
+    write_number(context.len(), out);
+    for (key, values) in context.iter() {
+        write_folded(key, out)?;
+        write_values(values, out);
+    }
+    Some(detail)
+}
+
+/// Into the order of the folded keys; None if two are equal.
+fn sort<V>(pairs: &mut [(&[u8], V)]) -> Option<()> {
+    let are_sorted = |pair: &[(&[u8], V)]| matches!(pair, [(a, _), (b, _)] if compare_folded(a, b).is_lt());
+    if pairs.windows(2).all(are_sorted) {
+        return Some(());
+    }
+    pairs.sort_unstable_by(|(a, _), (b, _)| compare_folded(a, b));
+    pairs.windows(2).all(are_sorted).then_some(())
+}
+
+/// Of texts in ASCII; of others in some order, in which they are not used.
+fn compare_folded(a: &[u8], b: &[u8]) -> Ordering {
+    for (a, b) in a.chunks(size_of::<u64>()).zip(b.chunks(size_of::<u64>())) {
+        let order = folded_word(a).cmp(&folded_word(b));
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    a.len().cmp(&b.len())
+}
+
+/// Eight letters or fewer in lower case, as a number that grows with them.
+fn folded_word(letters: &[u8]) -> u64 {
+    let mut word = [0; size_of::<u64>()];
+    for (to, from) in word.iter_mut().zip(letters) {
+        *to = from.to_ascii_lowercase();
+    }
+    u64::from_be_bytes(word)
+}
+
+fn write_values(values: &ValuesView<'_>, out: &mut Vec<u8>) {
+    write_number(values.len(), out);
+    values.iter().for_each(|value| write_bytes(value, out));
+}
+
+/// An option that is absent where it is empty.
+fn write_given(text: &[u8], out: &mut Vec<u8>) {
+    out.push(u8::from(!text.is_empty()));
+    if !text.is_empty() {
+        write_bytes(text, out);
+    }
+}
+
+fn write_folded(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    write_bytes(text, out);
+    let start = out.len() - text.len();
+    out.get_mut(start..).filter(|written| written.is_ascii())?.make_ascii_lowercase();
+    Some(())
+}
+
+fn write_bytes(text: &[u8], out: &mut Vec<u8>) {
+    write_number(text.len(), out);
+    out.extend_from_slice(text);
+}
+
+/// Reads a request from its key: from what [`write_view`] wrote, without session policies. None if it is no key, or has any;
+/// an error inside if the request is wrong.
+pub fn read(key: &[u8]) -> Option<Result<AccessRequest<'_>, InvalidField>> {
+    let mut reader = Reader(key);
+    reader.take(1)?;
+    let (principal, action, resource) = (reader.text()?, reader.text()?, reader.text()?);
+    let (resource_account, federated_by) = (reader.option()?, reader.option()?);
+    if reader.number()? > 0 {
+        return None;
+    }
+    let tags = reader.number()?;
+    let tags: Few<_> = (0..tags).map(|_| Some((reader.text()?, reader.text()?))).collect::<Option<_>>()?;
+    let context = reader.context()?;
+    let raw = RawRequest { principal, action, resource, resource_account, federated_by, ..RawRequest::default() };
+    Some(Tags::new("session_tags", tags.iter().copied()).and_then(|tags| AccessRequest::with(&raw, tags, context?)))
+}
+
+/// Takes a key apart from the left.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn number(&mut self) -> Option<usize> {
+        match self.byte()? {
+            u8::MAX => Some(usize::from_le_bytes(self.take(size_of::<usize>())?.try_into().ok()?)),
+            byte => Some(byte.into()),
+        }
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let length = self.number()?;
+        std::str::from_utf8(self.take(length)?).ok()
+    }
+
+    fn option(&mut self) -> Option<&'a str> {
+        if self.byte()? == 0 { Some("") } else { self.text() }
+    }
+
+    fn context(&mut self) -> Option<Result<Context<'a>, InvalidField>> {
+        let (mut values, mut keys) = (Few::default(), Few::default());
+        for _ in 0..self.number()? {
+            let key = self.text()?;
+            let start = values.len();
+            for _ in 0..self.number()? {
+                values.push(self.text()?);
+            }
+            keys.push((key, (start, values.len())));
+        }
+        Some(Context::of("context", values, keys.iter().copied()))
+    }
+}
+
 const fn detail_byte(detail: Detail) -> u8 {
     match detail {
         Detail::Decision => 0,
@@ -59,10 +224,10 @@ fn write_option(text: Option<&str>, out: &mut Vec<u8>) {
     }
 }
 
-fn write_texts(texts: &[String], out: &mut Vec<u8>) {
+fn write_texts(texts: &[impl AsRef<str>], out: &mut Vec<u8>) {
     write_number(texts.len(), out);
     for text in texts {
-        write_text(text, out);
+        write_text(text.as_ref(), out);
     }
 }
 
@@ -90,11 +255,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::access::{Action, Context, Principal, ResourceName, Tags};
+    use crate::access::{Action, Principal, ResourceName};
     use crate::arn::{AccountId, Arn};
+    use crate::proto::v1;
 
     /// The fields of a request that make it what it is.
-    #[derive(Clone, Debug, PartialEq)]
+    #[derive(Clone, Debug, Default, PartialEq)]
     struct Fields {
         principal: String,
         action: String,
@@ -107,11 +273,6 @@ mod tests {
         detail: Detail,
     }
 
-    /// The pairs of a map, borrowed.
-    fn pairs<V, B: ?Sized>(map: &BTreeMap<String, V>, borrow: fn(&V) -> &B) -> Vec<(&str, &B)> {
-        map.iter().map(|(key, value)| (key.as_str(), borrow(value))).collect()
-    }
-
     impl Fields {
         fn key(&self) -> Vec<u8> {
             let arn = Arn { text: &self.resource, partition: "", service: "", region: "", account: "", resource: "" };
@@ -120,10 +281,18 @@ mod tests {
                 principal: Principal::Service(&self.principal),
                 action: Action::parse(&self.action).unwrap(),
                 resource: ResourceName::Arn(arn),
-                context: Context::new("context", &pairs(&self.context, Vec::as_slice)).unwrap(),
+                context: Context::new(
+                    "context",
+                    self.context.iter().map(|(key, values)| (&**key, values.iter().map(|value| &**value))),
+                )
+                .unwrap(),
                 resource_account: self.resource_account.map(account),
                 session_policies: &self.session_policies,
-                session_tags: Tags::new("session_tags", &pairs(&self.session_tags, String::as_str)).unwrap(),
+                session_tags: Tags::new(
+                    "session_tags",
+                    self.session_tags.iter().map(|(key, value)| (&**key, &**value)),
+                )
+                .unwrap(),
                 federated_by: self.federated_by.as_deref(),
             };
             let mut key = b"what was there before".to_vec();
@@ -179,9 +348,9 @@ mod tests {
     }
 
     /// Reads a key from the left. That this gives back the request is why no two requests share a key.
-    struct Reader<'a>(&'a [u8]);
+    struct Parts<'a>(&'a [u8]);
 
-    impl Reader<'_> {
+    impl Parts<'_> {
         fn fields(mut self) -> Fields {
             let explain = self.flag();
             let fields = Fields {
@@ -295,7 +464,7 @@ mod tests {
 
         #[test]
         fn a_key_says_all_of_its_request(a in fields()) {
-            prop_assert_eq!(Reader(&a.key()).fields(), a.folded());
+            prop_assert_eq!(Parts(&a.key()).fields(), a.folded());
         }
 
         #[test]
@@ -308,6 +477,116 @@ mod tests {
             let (a, b) = (a.key(), a.near_miss(change, at).key());
             prop_assert!(a == b || !a.starts_with(&b) && !b.starts_with(&a));
         }
+    }
+
+    /// A message that is right more often than not.
+    fn message() -> impl Strategy<Value = v1::IsAuthorizedRequest> {
+        let principal = prop_oneof![
+            3 => Just("arn:aws:sts::123456789012:assumed-role/R/S"),
+            1 => Just("arn:aws:sts::123456789012:federated-user/F"),
+            1 => Just("anonymous"),
+            1 => Just("nobody"),
+        ];
+        let resource = prop_oneof![Just("*".to_owned()), "arn:aws:s3:::[a-zA-Zé/*]{1,300}"];
+        let value = || "[a-zA-Zé]{0,3}";
+        let values = vec(value(), 0..3).prop_map(|values| v1::ContextValues { values });
+        let context = proptest::collection::hash_map("[aA][bBéÉ]{0,2}", values, 0..4);
+        let tags = proptest::collection::hash_map("[aA][bBéÉ]{0,2}", value(), 0..3);
+        let account = prop_oneof![3 => Just(""), 1 => Just("123456789012"), 1 => Just("12")];
+        let user = prop_oneof![3 => Just(""), 1 => Just("arn:aws:iam::123456789012:user/u")];
+        let rest = (vec("[{}]{0,2}", 0..2), 0..3, account, user);
+        (principal, "[sS]3:[gGé]et", resource, context, tags, rest).prop_map(
+            |(principal, action, resource, context, session_tags, rest)| {
+                let (session_policies, detail, account, user) = rest;
+                v1::IsAuthorizedRequest {
+                    principal: principal.to_owned(),
+                    action,
+                    resource,
+                    context,
+                    resource_account: account.to_owned(),
+                    session_policies,
+                    session_tags,
+                    detail,
+                    federated_by: user.to_owned(),
+                }
+            },
+        )
+    }
+
+    /// The key of a message's request, read field by field; None if it is wrong.
+    fn key_of(message: &v1::IsAuthorizedRequest) -> Option<Vec<u8>> {
+        let detail = match message.detail {
+            0 => Detail::Decision,
+            1 => Detail::Statements,
+            _ => return None,
+        };
+        let raw = RawRequest {
+            principal: &message.principal,
+            action: &message.action,
+            resource: &message.resource,
+            context: message.context.iter().map(|(key, values)| (&**key, &*values.values)).collect(),
+            resource_account: &message.resource_account,
+            session_policies: &message.session_policies,
+            session_tags: message.session_tags.iter().map(|(key, value)| (&**key, &**value)).collect(),
+            federated_by: &message.federated_by,
+        };
+        let request = AccessRequest::new(&raw).ok()?;
+        let mut key = Vec::new();
+        write(&request, detail, &mut key);
+        Some(key)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        /// Whatever is looked up by the key of a view is the answer to the request: no wrong request has a key of a right
+        /// one, and a right one has no other than its own.
+        #[test]
+        fn a_view_has_the_key_of_its_request(message in message()) {
+            let bytes = prost::Message::encode_to_vec(&message);
+            let mut view = RequestView::of(&bytes).unwrap();
+            let mut key = b"what was there before".to_vec();
+            let Some(view_detail) = write_view(&mut view, &mut key) else { return Ok(()) };
+            let read_back = read(&key).and_then(Result::ok);
+            match key_of(&message) {
+                Some(expected) => {
+                    prop_assert_eq!(&key, &expected);
+                    let key_again = read_back.map(|request| {
+                        let mut again = Vec::new();
+                        write(&request, view_detail, &mut again);
+                        again
+                    });
+                    prop_assert_eq!(key_again, message.session_policies.is_empty().then_some(expected));
+                }
+                None => prop_assert!(read_back.is_none(), "{:?}", read_back),
+            }
+        }
+
+        #[test]
+        fn what_is_no_key_is_not_read(mut key in vec(0..4_u8, 0..30), at in any::<prop::sample::Index>()) {
+            drop(read(&key));
+            let action = "a:b".to_owned();
+            key.clone_from(&Fields { principal: "anonymous".to_owned(), action, ..Fields::default() }.key());
+            key.truncate(at.index(key.len()));
+            prop_assert!(read(&key).is_none());
+        }
+    }
+
+    #[test]
+    fn ordinary_messages_have_a_key_at_once() {
+        let values = |value: &str| v1::ContextValues { values: vec![value.to_owned()] };
+        let message = v1::IsAuthorizedRequest {
+            principal: "anonymous".to_owned(),
+            action: "s3:GetObject".to_owned(),
+            resource: "arn:aws:s3:::bucket/é".to_owned(),
+            context: [("aws:SourceIp".to_owned(), values("10.0.0.1")), ("aws:UserAgent".to_owned(), values("é"))]
+                .into(),
+            ..Default::default()
+        };
+        let bytes = prost::Message::encode_to_vec(&message);
+        let mut key = Vec::new();
+        assert_eq!(write_view(&mut RequestView::of(&bytes).unwrap(), &mut key), Some(Detail::Decision));
+        assert!(read(&key).is_some_and(|request| request.is_ok()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::metrics::{Metrics, UPKEEP_INTERVAL};
 use crate::reload::{self, LastReload, ReloadHandle, ReloadOptions};
 use crate::server::incoming::{Incoming, Listener, bind_tcp};
 use crate::server::shutdown::{self, Hangups, StopSignals};
-use crate::server::{self, State, admin};
+use crate::server::{self, State, admin, workers};
 use crate::telemetry;
 
 /// Serves until a signal ends it. Exit code 0 after a clean stop, 1 if it could not start or run, 2 for wrong flags.
@@ -31,7 +31,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
         }
     };
     telemetry::init(&config.log);
-    let outcome = runtime(&config).map_err(|error| format!("cannot start threads: {error}")).and_then(|runtime| {
+    let outcome = runtime().map_err(|error| format!("cannot start threads: {error}")).and_then(|runtime| {
         let outcome = runtime.block_on(serve(&config));
         // Drops what peers still hold open, the files of sockets with it; only a thread that hangs is left behind.
         runtime.shutdown_timeout(Duration::from_millis(250));
@@ -46,12 +46,9 @@ pub fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
-fn runtime(config: &Config) -> std::io::Result<Runtime> {
-    let mut builder = Builder::new_multi_thread();
-    if let Some(threads) = config.worker_threads {
-        builder.worker_threads(threads);
-    }
-    builder.thread_name("iamd").enable_all().build()
+/// For everything but calls: those are served by threads of their own.
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().thread_name("iamd").enable_all().build()
 }
 
 /// Binds, loads, serves, drains. The error is for people.
@@ -78,8 +75,8 @@ async fn serve(config: &Config) -> Result<(), String> {
 
     let grpc: Vec<String> = listeners.iter().map(Listener::address).collect();
     let incoming = Incoming::new(listeners, Arc::clone(&state));
-    let mut running =
-        server::serve(&state, &engine, &config.limits, incoming).await.map_err(|error| error.to_string())?;
+    let threads = config.worker_threads.unwrap_or_else(workers::default_count);
+    let mut running = server::serve(&state, &engine, &config.limits, threads, incoming).await?;
     state.activate(engine, reload);
     tracing::info!(grpc = grpc.join(","), admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "serving");
 

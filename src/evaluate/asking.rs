@@ -99,7 +99,7 @@ impl Case<'_> {
         };
         let mut opinion = Opinion::Unstated(Reason::UnknownEndpoint);
         let mut all = Verdict { denied: false, granted: Some(GrantClass::Caller) };
-        for endpoint in ids.iter().filter_map(|id| self.snapshot.directory.vpc_endpoints.get(id.as_str())) {
+        for endpoint in ids.iter().filter_map(|id| self.snapshot.directory.vpc_endpoints.get(*id)) {
             all = all.and(layer::ask(PolicyType::VpcEndpoint, [&*endpoint.policy], circumstances));
             opinion = Opinion::Stated(all);
         }

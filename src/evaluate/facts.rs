@@ -213,7 +213,7 @@ impl<A: Audience> Resolve for RequestFacts<'_, A> {
         let value = match self.values(key) {
             Values::Absent => return None,
             Values::One(value) => value.into_owned(),
-            Values::Given([value]) => value.clone(),
+            Values::Given([value]) => (*value).to_owned(),
             Values::Given(_) => return None,
         };
         (key.cardinality != Cardinality::Multi && !value.is_empty()).then_some(value)

@@ -75,7 +75,7 @@ pub enum Values<'a> {
     /// One, by a source that gives one.
     One(std::borrow::Cow<'a, str>),
     /// As many as the request gives, at least one.
-    Given(&'a [String]),
+    Given(&'a [&'a str]),
 }
 
 /// What conditions look at.
@@ -95,12 +95,12 @@ impl Values<'_> {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        let (one, given): (Option<&str>, &[String]) = match self {
+        let (one, given): (Option<&str>, &[&str]) = match self {
             Self::Absent => (None, &[]),
             Self::One(value) => (Some(value), &[]),
             Self::Given(values) => (None, values),
         };
-        one.into_iter().chain(given.iter().map(String::as_str))
+        one.into_iter().chain(given.iter().copied())
     }
 
     /// Whether the key counts as null: absent, or a tag with the empty string as its only value (rule 33).

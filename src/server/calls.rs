@@ -6,27 +6,41 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Request, Response};
-use http_body::{Frame, SizeHint};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use prost::bytes::Bytes;
 use tokio::time::Sleep;
 use tonic::body::Body;
-use tonic::codegen::BoxFuture;
 use tonic::service::Routes;
 use tonic::{Code, Status};
-use tower::Service;
+use tower::Service as _;
 
-use super::grpc::Authorization;
+use super::grpc::{Answers, Authorization, Batch, Unary};
 use super::{State, convert, limits};
 use crate::metrics::{Rpc, Shed};
-use crate::proto::v1::authorization_service_server::AuthorizationServiceServer;
+
+/// A body of a request that can be served.
+pub trait RequestBody:
+    http_body::Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static
+{
+}
+
+impl<B> RequestBody for B where
+    B: http_body::Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static
+{
+}
+
+/// Any error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// All services, behind limits and metrics.
 #[derive(Clone, Debug)]
 pub struct Calls {
-    authorization: AuthorizationServiceServer<Authorization>,
+    authorization: Arc<Authorization>,
     others: Routes,
     state: Arc<State>,
     request_timeout: Duration,
@@ -34,13 +48,36 @@ pub struct Calls {
 
 impl Calls {
     /// `authorization` is reached directly, everything else through its routes.
-    pub fn new(
-        authorization: AuthorizationServiceServer<Authorization>,
-        others: Routes,
-        state: Arc<State>,
-        request_timeout: Duration,
-    ) -> Self {
-        Self { authorization, others, state, request_timeout }
+    pub fn new(authorization: Authorization, others: Routes, state: Arc<State>, request_timeout: Duration) -> Self {
+        Self { authorization: Arc::new(authorization), others, state, request_timeout }
+    }
+
+    /// A call, from its head on.
+    pub fn call<B: RequestBody>(&self, request: Request<B>) -> CallFuture<B> {
+        let rpc = Rpc::of(request.uri().path());
+        if !self.admit(rpc) {
+            return self.refuse(rpc);
+        }
+        let timeout = self.timeout(rpc, request.headers());
+        let call = Call { state: Arc::clone(&self.state), rpc, started: Instant::now(), timeout, code: None };
+        CallFuture { answer: self.answer(rpc, timeout, request), timer: None, call: Some(call) }
+    }
+
+    fn answer<B: RequestBody>(&self, rpc: Rpc, timeout: Option<Duration>, request: Request<B>) -> Answer<B> {
+        if let (true, Some(status)) = (rpc.is_authorization(), unknown_encoding(request.headers())) {
+            return Answer::Refused(Some(status));
+        }
+        let authorization = Arc::clone(&self.authorization);
+        match rpc {
+            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body())),
+            Rpc::BatchIsAuthorized => Answer::Batch(Box::new(Batch::new(authorization, request.into_body()))),
+            Rpc::StreamIsAuthorized => {
+                Answer::Stream(Some(Box::new(Answers::new(authorization, request.into_body(), timeout))))
+            }
+            Rpc::HealthCheck | Rpc::HealthWatch | Rpc::ReflectionV1 | Rpc::ReflectionV1Alpha | Rpc::Unknown => {
+                Answer::Other(Box::new(self.others.clone().call(request.map(Body::new))))
+            }
+        }
     }
 
     /// Health gets in always: a full service is not a dead one.
@@ -52,11 +89,11 @@ impl Calls {
         self.state.in_flight.enter()
     }
 
-    fn refuse(&self, rpc: Rpc) -> CallFuture {
+    fn refuse<B>(&self, rpc: Rpc) -> CallFuture<B> {
         self.state.metrics.shed(Shed::InFlight);
         self.state.metrics.rpc_finished(rpc, Code::ResourceExhausted, Duration::ZERO);
-        let response = convert::overloaded(self.state.in_flight.limit()).into_http();
-        CallFuture { answer: Answer::Refused(Some(response)), timer: None, call: None }
+        let status = convert::overloaded(self.state.in_flight.limit());
+        CallFuture { answer: Answer::Refused(Some(status)), timer: None, call: None }
     }
 
     /// The client's deadline, or for a unary call the service's own if that is sooner.
@@ -69,30 +106,20 @@ impl Calls {
     }
 }
 
-impl Service<Request<Body>> for Calls {
-    type Response = Response<CallBody>;
+impl<B: RequestBody> hyper::service::Service<Request<B>> for Calls {
+    type Response = Response<CallBody<B>>;
     type Error = Infallible;
-    type Future = CallFuture;
+    type Future = CallFuture<B>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // The services behind are always ready: they queue nothing.
-        Poll::Ready(Ok(()))
+    fn call(&self, request: Request<B>) -> CallFuture<B> {
+        Self::call(self, request)
     }
+}
 
-    fn call(&mut self, request: Request<Body>) -> CallFuture {
-        let rpc = Rpc::of(request.uri().path());
-        if !self.admit(rpc) {
-            return self.refuse(rpc);
-        }
-        let timeout = self.timeout(rpc, request.headers());
-        let call = Call { state: Arc::clone(&self.state), rpc, started: Instant::now(), timeout, code: None };
-        let answer = if rpc.is_authorization() {
-            Answer::Authorization(self.authorization.call(request))
-        } else {
-            Answer::Other(self.others.call(request))
-        };
-        CallFuture { answer, timer: None, call: Some(call) }
-    }
+/// Messages come as they are: the service knows no compression.
+fn unknown_encoding(headers: &HeaderMap) -> Option<Status> {
+    let encoding = headers.get("grpc-encoding").filter(|encoding| *encoding != "identity")?;
+    Some(convert::unknown_encoding(encoding.to_str().unwrap_or("?")))
 }
 
 /// A call that was admitted, from its first byte to its last. Dropped without a code, its peer has gone away.
@@ -126,94 +153,145 @@ impl Drop for Call {
     }
 }
 
-enum Answer {
-    Refused(Option<Response<Body>>),
-    Authorization(BoxFuture<Response<Body>, Infallible>),
-    Other(<Routes as Service<Request<Body>>>::Future),
+enum Answer<B> {
+    /// A status, taken once.
+    Refused(Option<Status>),
+    Unary(Unary<B>),
+    Batch(Box<Batch<B>>),
+    /// Taken once: it begins at once.
+    Stream(Option<Box<Answers<B>>>),
+    Other(Box<<Routes as tower::Service<Request<Body>>>::Future>),
 }
 
 /// The answer to come.
-pub struct CallFuture {
-    answer: Answer,
+pub struct CallFuture<B> {
+    answer: Answer<B>,
     /// Made only when the answer is not there at once, which is rare: a decision does not wait.
     timer: Option<Pin<Box<Sleep>>>,
     call: Option<Call>,
 }
 
-impl std::fmt::Debug for CallFuture {
+impl<B> std::fmt::Debug for CallFuture<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CallFuture").field("call", &self.call).finish_non_exhaustive()
     }
 }
 
-impl CallFuture {
-    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
-        let Poll::Ready(answer) = (match &mut self.answer {
-            // INVARIANT: refused answers are taken once, a future is not polled after its end.
-            Answer::Refused(response) => return Poll::Ready(response.take().unwrap_or_default()),
-            Answer::Authorization(future) => future.as_mut().poll(context),
-            Answer::Other(future) => Pin::new(future).poll(context),
-        }) else {
-            return Poll::Pending;
+impl<B: RequestBody> CallFuture<B> {
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Response<CallBody<B>>> {
+        let answered = match &mut self.answer {
+            Answer::Refused(status) => Err(status.take().unwrap_or_else(convert::stopping)),
+            Answer::Unary(unary) => ready!(unary.poll(context)).map(Content::Message),
+            Answer::Batch(batch) => ready!(batch.poll(context)).map(Content::Message),
+            // INVARIANT: a future is not polled after its end.
+            Answer::Stream(stream) => stream.take().map(Content::Stream).ok_or_else(convert::stopping),
+            Answer::Other(future) => match ready!(Pin::new(future).poll(context)) {
+                Ok(response) => return Poll::Ready(self.pass_on(response)),
+                Err(never) => match never {},
+            },
         };
-        match answer {
-            Ok(response) => Poll::Ready(response),
-            Err(never) => match never {},
-        }
+        Poll::Ready(match answered {
+            Ok(content) => self.begin(content),
+            Err(status) => self.end(&status),
+        })
     }
 
     /// DEADLINE_EXCEEDED, once it is.
-    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Status> {
         let Some((started, timeout)) = self.call.as_ref().and_then(|call| Some((call.started, call.timeout?))) else {
             return Poll::Pending;
         };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((started + timeout).into())));
-        timer.as_mut().poll(context).map(|()| convert::deadline_exceeded(timeout).into_http())
+        timer.as_mut().poll(context).map(|()| convert::deadline_exceeded(timeout))
     }
 
-    /// An answer without a body says at its head how it ended; any other carries the call along.
-    fn respond(&mut self, mut response: Response<Body>) -> Response<CallBody> {
-        let mut call = self.call.take();
-        let mut code = code_in(response.headers());
-        if let (Some(Code::OutOfRange), Some(call)) = (code, call.as_ref().filter(|call| call.rpc.is_authorization())) {
-            let status = convert::too_large(call.state.request_bytes);
-            (code, response) = (Some(status.code()), status.into_http());
+    /// The head of an answer; its body carries the call along.
+    fn begin(&mut self, content: Content<B>) -> Response<CallBody<B>> {
+        let mut response = Response::new(CallBody { content, call: self.call.take() });
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        response
+    }
+
+    /// An answer that consists of a head, which says how the call ended.
+    fn end(&mut self, status: &Status) -> Response<CallBody<B>> {
+        finish(&mut self.call, status.code());
+        status.clone().into_http::<Body>().map(|_| CallBody { content: Content::Nothing, call: None })
+    }
+
+    fn pass_on(&mut self, response: Response<Body>) -> Response<CallBody<B>> {
+        if let Some(code) = code_in(response.headers()) {
+            finish(&mut self.call, code);
         }
-        if let Some(code) = code {
-            finish(&mut call, code);
-        }
-        response.map(|inner| CallBody { inner, call })
+        response.map(|body| CallBody { content: Content::Other(body), call: self.call.take() })
     }
 }
 
-impl Future for CallFuture {
-    type Output = Result<Response<CallBody>, Infallible>;
+impl<B: RequestBody> Future for CallFuture<B> {
+    type Output = Result<Response<CallBody<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut polled = self.poll_answer(context);
         if polled.is_pending() {
-            polled = self.poll_deadline(context);
+            polled = self.poll_deadline(context).map(|status| self.end(&status));
         }
-        polled.map(|response| Ok(self.respond(response)))
+        polled.map(Ok)
     }
 }
 
 /// The answer's frames; the last one ends the call.
 #[derive(Debug)]
-pub struct CallBody {
-    inner: Body,
+pub struct CallBody<B> {
+    content: Content<B>,
     call: Option<Call>,
 }
 
-impl http_body::Body for CallBody {
-    type Data = <Body as http_body::Body>::Data;
+#[derive(Debug)]
+enum Content<B> {
+    /// One message, then how the call ended: well.
+    Message(Bytes),
+    Stream(Box<Answers<B>>),
+    /// What another service answers.
+    Other(Body),
+    /// How the call ended well.
+    End,
+    Nothing,
+}
+
+impl<B: RequestBody> CallBody<B> {
+    fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let (frame, next) = match &mut self.content {
+            Content::Message(message) => (Frame::data(std::mem::take(message)), Content::End),
+            Content::End => (trailers(&Status::ok("")), Content::Nothing),
+            Content::Stream(answers) => match ready!(answers.poll(context)) {
+                Ok(messages) => return Poll::Ready(Some(Ok(Frame::data(messages)))),
+                Err(status) => (trailers(&status), Content::Nothing),
+            },
+            Content::Other(body) => return Pin::new(body).poll_frame(context),
+            Content::Nothing => return Poll::Ready(None),
+        };
+        self.content = next;
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+/// The end of an answer: how the call ended.
+fn trailers(status: &Status) -> Frame<Bytes> {
+    let mut trailers = HeaderMap::with_capacity(1);
+    if status.code() == Code::Ok {
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    } else if status.add_header(&mut trailers).is_err() {
+        // What cannot be said in a header is left out.
+        trailers.insert("grpc-status", (status.code() as i32).into());
+    }
+    Frame::trailers(trailers)
+}
+
+impl<B: RequestBody> http_body::Body for CallBody<B> {
+    type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let polled = self.poll_content(context);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(trailers) = frame.trailers_ref() {
@@ -228,11 +306,15 @@ impl http_body::Body for CallBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.content {
+            Content::Other(body) => body.is_end_stream(),
+            Content::Nothing => true,
+            Content::Message(_) | Content::Stream(_) | Content::End => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        SizeHint::default()
     }
 }
 

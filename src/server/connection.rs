@@ -2,15 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tonic::transport::server::Connected;
 
 use super::State;
+use super::incoming::{Accepted, Place, StdSocket};
 
 /// A connected socket of either kind.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// An open connection; counted until it is dropped.
 pub struct Connection {
     socket: Socket,
-    state: Arc<State>,
+    _place: Place,
     /// Until the peer has introduced itself. The server behind takes over from there, with its own pings and its own way
     /// to say goodbye.
     greeting: Option<Greeting>,
@@ -42,8 +41,17 @@ struct Greeting {
 }
 
 impl Connection {
-    /// A connection that has been counted.
-    pub fn new(socket: Socket, state: Arc<State>) -> Self {
+    /// On the runtime of this thread.
+    pub fn open(accepted: Accepted, state: &State) -> io::Result<Self> {
+        let Accepted { socket, place } = accepted;
+        let socket = match socket {
+            StdSocket::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
+            StdSocket::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
+        };
+        Ok(Self::new(socket, place, state))
+    }
+
+    fn new(socket: Socket, place: Place, state: &State) -> Self {
         let stopped = state.stopped();
         let patience = async {
             tokio::select! {
@@ -52,7 +60,7 @@ impl Connection {
             }
         };
         let greeting = Greeting { missing_bytes: PREFACE_BYTES, patience: Box::pin(patience) };
-        Self { socket, state, greeting: Some(greeting) }
+        Self { socket, _place: place, greeting: Some(greeting) }
     }
 
     fn poll_socket(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -81,18 +89,6 @@ impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").field("socket", &self.socket).finish_non_exhaustive()
     }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.state.connections.leave();
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
 }
 
 impl AsyncRead for Connection {

@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
+use prost::Message as _;
+use prost::bytes::Bytes;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::access::StatementRef;
 use crate::access::{AccessRequest, Decision, Detail, Explanation, InvalidField, Outcome, PolicyType, RawRequest};
 use crate::config::RequestLimits;
+use crate::proto::codec::Malformed;
 use crate::proto::v1;
+use crate::proto::view::{Field, Fields, RequestView};
 
 // --- requests -------------------------------------------------------------------------------------------------------
 
@@ -52,18 +57,46 @@ fn check_limits(message: &v1::IsAuthorizedRequest, limits: &RequestLimits) -> Re
     Ok(())
 }
 
-/// Checks the size of a batch.
-pub fn check_batch(message: &v1::BatchIsAuthorizedRequest, limits: &RequestLimits) -> Result<(), InvalidField> {
-    let requests = message.requests.len();
+/// Whether a request that is not read yet is within the limits. One with session policies has to be read to tell.
+pub fn is_within(view: &RequestView<'_>, limits: &RequestLimits) -> bool {
+    let values: usize = view.context.iter().map(|(_, values)| values.len()).sum();
+    view.context.len() <= limits.context_keys && values <= limits.context_values && view.session_policies.is_empty()
+}
+
+/// How many requests a batch has, of those that can be counted without reading them; None if only prost can read it.
+pub fn batch_size(message: &[u8], limits: &RequestLimits) -> Result<Option<usize>, InvalidField> {
+    let mut fields = Fields::of(message);
+    let requests = fields.by_ref().filter(|(number, _)| *number == 1).count();
     if requests > limits.batch {
         return Err(too_many("requests", requests, "requests", limits.batch, "--max-batch"));
     }
-    Ok(())
+    let all_are_messages = || Fields::of(message).all(|field| matches!(field, (1, Field::Bytes(_)) | (2.., _)));
+    Ok((fields.is_sound() && all_are_messages()).then_some(requests))
 }
 
-/// The request of a message of a stream.
-pub fn streamed(message: &v1::StreamIsAuthorizedRequest) -> Result<&v1::IsAuthorizedRequest, InvalidField> {
-    message.request.as_ref().ok_or_else(|| InvalidField::new("request", "is missing"))
+/// The id of a message of a stream, and the message of its request.
+pub fn streamed(message: &Bytes) -> Result<(u64, Result<Bytes, InvalidField>), Malformed> {
+    let missing = || InvalidField::new("request", "is missing");
+    if let Some((id, request)) = streamed_plainly(message) {
+        return Ok((id, request.map(|request| message.slice_ref(request)).ok_or_else(missing)));
+    }
+    let message = v1::StreamIsAuthorizedRequest::decode(&**message).map_err(Malformed::Undecodable)?;
+    Ok((message.id, message.request.map(|request| request.encode_to_vec().into()).ok_or_else(missing)))
+}
+
+/// None where only prost can say what it is.
+fn streamed_plainly(message: &[u8]) -> Option<(u64, Option<&[u8]>)> {
+    let (mut id, mut request) = (0, None);
+    let mut fields = Fields::of(message);
+    for field in fields.by_ref() {
+        match field {
+            (1, Field::Varint(number)) => id = number,
+            (2, Field::Bytes(bytes)) if request.is_none() => request = Some(bytes),
+            (1..=2, _) => return None,
+            _ => {}
+        }
+    }
+    fields.is_sound().then_some((id, request))
 }
 
 /// How much to say.
@@ -130,29 +163,53 @@ fn policy_type(kind: PolicyType) -> v1::PolicyType {
     }
 }
 
-/// An answer to one request of a batch.
-pub fn batch_result(answer: Result<v1::IsAuthorizedResponse, Refusal>) -> v1::BatchResult {
+/// An answer to one request of a batch; an error if that ends the whole call.
+pub fn batch_result(answer: Result<Outcome, Refusal>, version: u64) -> Result<v1::BatchResult, Refusal> {
     use v1::batch_result::Result::{Error, Response};
-    let result = answer.map_or_else(|refusal| Error(refusal.request_error()), Response);
-    v1::BatchResult { result: Some(result) }
+    let result = match answer {
+        Ok(outcome) => Response(response(&outcome, version)),
+        Err(refusal) => Error(refusal.request_error()?),
+    };
+    Ok(v1::BatchResult { result: Some(result) })
 }
 
-/// An answer to one request of a stream.
-pub fn stream_response(id: u64, answer: Result<v1::IsAuthorizedResponse, Refusal>) -> v1::StreamIsAuthorizedResponse {
+/// An answer to one request of a stream; an error if that ends the whole call.
+pub fn stream_response(
+    id: u64,
+    answer: Result<Outcome, Refusal>,
+    version: u64,
+) -> Result<v1::StreamIsAuthorizedResponse, Refusal> {
     use v1::stream_is_authorized_response::Result::{Error, Response};
-    let result = answer.map_or_else(|refusal| Error(refusal.request_error()), Response);
-    v1::StreamIsAuthorizedResponse { id, result: Some(result) }
+    let result = match answer {
+        Ok(outcome) => Response(response(&outcome, version)),
+        Err(refusal) => Error(refusal.request_error()?),
+    };
+    Ok(v1::StreamIsAuthorizedResponse { id, result: Some(result) })
 }
 
 // --- errors ---------------------------------------------------------------------------------------------------------
 
 /// Why a request gets no decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Refusal {
     /// INVALID_ARGUMENT: the field, what it is and what it should be.
     Invalid(InvalidField),
+    /// Its bytes are no request. That ends the call, also one that has other requests.
+    Malformed(Malformed),
     /// INTERNAL: a fault of ours.
     Internal,
+}
+
+impl From<InvalidField> for Refusal {
+    fn from(invalid: InvalidField) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
 }
 
 impl Refusal {
@@ -160,35 +217,81 @@ impl Refusal {
     pub fn status(&self) -> Status {
         let details = match self {
             Self::Invalid(InvalidField { field, message }) => ErrorDetails::with_bad_request_violation(*field, message),
-            Self::Internal => ErrorDetails::new(),
+            Self::Malformed(_) | Self::Internal => ErrorDetails::new(),
         };
         Status::with_error_details(self.code(), self.message(), details)
     }
 
-    /// As the answer to one request of a batch or a stream.
-    fn request_error(&self) -> v1::RequestError {
-        v1::RequestError { code: self.code().into(), message: self.message() }
+    /// As the answer to one request of a batch or a stream, if it is one.
+    fn request_error(self) -> Result<v1::RequestError, Self> {
+        match self {
+            Self::Invalid(_) | Self::Internal => {
+                Ok(v1::RequestError { code: self.code().into(), message: self.message() })
+            }
+            Self::Malformed(_) => Err(self),
+        }
     }
 
     fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) => Code::InvalidArgument,
-            Self::Internal => Code::Internal,
+            Self::Invalid(_) | Self::Malformed(Malformed::Hollow { .. }) => Code::InvalidArgument,
+            // As gRPC's libraries call it.
+            Self::Malformed(Malformed::Undecodable(_)) | Self::Internal => Code::Internal,
         }
     }
 
     fn message(&self) -> String {
         match self {
             Self::Invalid(invalid) => invalid.to_string(),
+            Self::Malformed(Malformed::Undecodable(error)) => error.to_string(),
+            Self::Malformed(Malformed::Hollow { fields, bytes }) => {
+                format!("{fields} fields in a message of {bytes} bytes: most of them are empty, or close to it")
+            }
             Self::Internal => "a fault in the service, not in the request; its log says more".to_owned(),
         }
     }
 }
 
-/// INVALID_ARGUMENT: the message is longer than the limit. Tonic refuses it, as OUT_OF_RANGE and in its own words.
+/// INVALID_ARGUMENT: the message is longer than the limit.
 pub fn too_large(limit: usize) -> Status {
     let what = format!("the message is larger than the limit of {limit} bytes (--max-request-bytes)");
     Refusal::Invalid(InvalidField::new("request", what)).status()
+}
+
+/// INTERNAL: the body ends within a message. In tonic's words, as the next three.
+pub fn cut_off() -> Status {
+    Status::internal("Unexpected EOF decoding stream.")
+}
+
+/// INTERNAL: a unary call without a message.
+pub fn no_message() -> Status {
+    Status::internal("Missing request message.")
+}
+
+/// INTERNAL: the flag in front of a message says that it is compressed, but nothing says how.
+pub fn compressed(flag: u8) -> Status {
+    Status::internal(if flag == 1 {
+        "protocol error: received message with compressed-flag but no grpc-encoding was specified".to_owned()
+    } else {
+        format!("protocol error: received message with invalid compression flag: {flag} (valid flags are 0 and 1)")
+    })
+}
+
+/// UNIMPLEMENTED: messages are compressed in a way that the service does not know. It knows none.
+pub fn unknown_encoding(encoding: &str) -> Status {
+    let mut status = Status::unimplemented(format!("Content is compressed with `{encoding}` which isn't supported"));
+    status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
+    status
+}
+
+/// INTERNAL: a second message in a unary call.
+pub fn second_message() -> Status {
+    Status::internal("a unary call has one message, this one has more")
+}
+
+/// CANCELLED: the peer has broken the call off, or the connection is lost.
+pub fn broken_body(error: &impl std::fmt::Display) -> Status {
+    Status::cancelled(format!("the request did not arrive: {error}"))
 }
 
 /// How long a caller should wait before it tries again: calls in flight end within milliseconds.

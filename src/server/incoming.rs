@@ -12,10 +12,8 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::time::Sleep;
-use tokio_stream::Stream;
 
 use super::State;
-use super::connection::{Connection, Socket};
 use crate::config::ListenAddress;
 use crate::metrics::Shed;
 
@@ -103,15 +101,18 @@ impl Listener {
         }
     }
 
-    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<StdSocket>> {
         match self {
-            Self::Tcp(listener) => listener.poll_accept(context).map_ok(|(stream, _)| {
+            Self::Tcp(listener) => listener.poll_accept(context).map(|accepted| {
+                let (stream, _) = accepted?;
                 // Answers are small: waiting for more to send would only delay them. A socket that cannot do that is
                 // about to fail anyway.
                 drop(stream.set_nodelay(true));
-                Socket::Tcp(stream)
+                stream.into_std().map(StdSocket::Tcp)
             }),
-            Self::Unix(listener, _) => listener.poll_accept(context).map_ok(|(stream, _)| Socket::Unix(stream)),
+            Self::Unix(listener, _) => {
+                listener.poll_accept(context).map(|accepted| accepted?.0.into_std().map(StdSocket::Unix))
+            }
         }
     }
 }
@@ -135,6 +136,34 @@ async fn bind_unix(path: &Path, address: &ListenAddress) -> Result<Listener, Bin
     }
     let listener = UnixListener::bind(path).map_err(|error| BindError::new(address, &error))?;
     Ok(Listener::Unix(listener, SocketFile(path.to_owned())))
+}
+
+/// A connection that was accepted and counted, on its way to the thread that will serve it.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Of no runtime yet.
+    pub socket: StdSocket,
+    /// Its place among `--max-connections`.
+    pub place: Place,
+}
+
+/// A connected socket of either kind, of no runtime.
+#[derive(Debug)]
+pub enum StdSocket {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A Unix domain socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// One of `--max-connections`; given back when it is dropped.
+#[derive(Debug)]
+pub struct Place(Arc<State>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.leave();
+    }
 }
 
 /// How long accepting pauses after an error such as too many open files: it would come again at once.
@@ -162,21 +191,22 @@ impl Incoming {
         Poll::Ready(())
     }
 
-    fn poll_sockets(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+    fn poll_sockets(&self, context: &mut Context<'_>) -> Poll<io::Result<StdSocket>> {
         let mut polled = self.listeners.iter().map(|listener| listener.poll_accept(context));
         polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
     }
-}
 
-impl Stream for Incoming {
-    type Item = Result<Connection, io::Error>;
+    /// The next connection that finds a place.
+    pub async fn next(&mut self) -> Accepted {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Accepted> {
         loop {
             std::task::ready!(self.poll_pause(context));
             match std::task::ready!(self.poll_sockets(context)) {
                 Ok(socket) if self.state.connections.enter() => {
-                    return Poll::Ready(Some(Ok(Connection::new(socket, Arc::clone(&self.state)))));
+                    return Poll::Ready(Accepted { socket, place: Place(Arc::clone(&self.state)) });
                 }
                 // Closed at once: a peer that waits in vain would notice later.
                 Ok(_) => self.state.metrics.shed(Shed::Connections),

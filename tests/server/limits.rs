@@ -7,19 +7,16 @@ use std::time::Duration;
 
 use iamd::engine::Engine;
 use iamd::proto::v1;
-use iamd::proto::v1::authorization_service_server::AuthorizationServiceServer;
 use iamd::server::calls::Calls;
 use iamd::server::grpc::Authorization;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
-use tower::Service as _;
 
 use crate::service::{HeldStream, Service, config, empty_snapshot, request, slow_call, state, streamed};
 
@@ -97,12 +94,11 @@ async fn a_sooner_deadline_of_the_client_counts() {
     let state = state(&config);
     let engine = Arc::new(Engine::new(empty_snapshot(), 0));
     let authorization = Authorization::new(engine, Arc::clone(&state), config.limits.request);
-    let authorization = AuthorizationServiceServer::new(authorization);
-    let mut calls = Calls::new(authorization, Routes::default(), Arc::clone(&state), config.limits.request_timeout);
+    let calls = Calls::new(authorization, Routes::default(), Arc::clone(&state), config.limits.request_timeout);
     let request = http::Request::post("/iamd.v1.AuthorizationService/IsAuthorized")
         .header("content-type", "application/grpc")
         .header("grpc-timeout", "50m")
-        .body(Body::new(Silence))
+        .body(Silence)
         .unwrap();
     let response = calls.call(request).await.unwrap();
     let status = Status::from_header_map(response.headers()).unwrap();

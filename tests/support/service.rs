@@ -51,7 +51,7 @@ impl Service {
         let listener = Listener::bind(&config.listen[0]).await.unwrap();
         let address = listener.address();
         let incoming = Incoming::new(vec![listener], Arc::clone(&state));
-        server::serve(&state, &engine, &config.limits, incoming).await.unwrap();
+        server::serve(&state, &engine, &config.limits, 1, incoming).await.unwrap();
         state.activate(engine, Arc::default());
         Self { address, state }
     }

@@ -1,0 +1,352 @@
+//! Messages as they lie in their bytes: nothing is copied, and nothing that a message claims to hold is made room for.
+//!
+//! This reads what clients send. Whatever is unusual, though it may be right (a group, a field of a map given twice, a
+//! text that is not UTF-8), reads as None: then `prost` has to say what it is.
+
+use crate::few::Few;
+
+/// One field of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// A number or an enum.
+    Varint(u64),
+    /// A string or a message.
+    Bytes(&'a [u8]),
+    /// A number of fixed size: no message of ours has one.
+    Fixed,
+}
+
+/// The fields of a message, in the order of its bytes. Ends at the first that is not sound, see [`Fields::is_sound`].
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+    sound: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// Of this message.
+    pub fn of(message: &'a [u8]) -> Self {
+        Self { rest: message, sound: true }
+    }
+
+    /// Whether all that was read so far is a field.
+    pub fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// What is not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Nearly all fields are texts or messages of less than 128 bytes, with a number below 16.
+    #[inline]
+    fn short_field(&self) -> Option<(u32, &'a [u8], &'a [u8])> {
+        match self.rest {
+            [key @ 8..0x80, length @ ..0x80, rest @ ..] if key & 7 == 2 => {
+                let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+                Some((u32::from(key >> 3), bytes, rest))
+            }
+            _ => None,
+        }
+    }
+
+    fn field(&mut self) -> Option<(u32, Field<'a>)> {
+        let key = u32::try_from(self.varint()?).ok()?;
+        let field = match key & 7 {
+            0 => Field::Varint(self.varint()?),
+            1 => self.bytes(8).map(|_| Field::Fixed)?,
+            2 => {
+                let length = usize::try_from(self.varint()?).ok()?;
+                Field::Bytes(self.bytes(length)?)
+            }
+            5 => self.bytes(4).map(|_| Field::Fixed)?,
+            _ => return None,
+        };
+        (key >= 8).then_some((key >> 3, field))
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let (first, rest) = self.rest.split_first()?;
+        if *first < 0x80 {
+            self.rest = rest;
+            return Some((*first).into());
+        }
+        self.long_varint()
+    }
+
+    /// At most ten bytes; what does not fit into 64 bits is not sound.
+    fn long_varint(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            if shift == 63 && *byte > 1 {
+                return None;
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if *byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(taken)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (u32, Field<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some((number, bytes, rest)) = self.short_field() {
+            self.rest = rest;
+            return Some((number, Field::Bytes(bytes)));
+        }
+        if self.rest.is_empty() || !self.sound {
+            return None;
+        }
+        let field = self.field();
+        self.sound = field.is_some();
+        field
+    }
+}
+
+/// A request with more pieces than this is read as prost does, which counts them first.
+const MOST_FIELDS: usize = 2_048;
+
+/// An `IsAuthorizedRequest`.
+#[derive(Debug, Default)]
+pub struct RequestView<'a> {
+    /// `principal`
+    pub principal: &'a [u8],
+    /// `action`
+    pub action: &'a [u8],
+    /// `resource`
+    pub resource: &'a [u8],
+    /// `context`, in the order of the message.
+    pub context: Few<(&'a [u8], ValuesView<'a>)>,
+    /// `resource_account`; empty when absent.
+    pub resource_account: &'a [u8],
+    /// `session_policies`
+    pub session_policies: Few<&'a [u8]>,
+    /// `session_tags`, in the order of the message.
+    pub session_tags: Few<(&'a [u8], &'a [u8])>,
+    /// `detail`
+    pub detail: u64,
+    /// `federated_by`; empty when absent.
+    pub federated_by: &'a [u8],
+}
+
+impl<'a> RequestView<'a> {
+    /// Of this message. None where only `prost` can say what it is.
+    pub fn of(message: &'a [u8]) -> Option<Self> {
+        let mut view = Self::default();
+        view.read(message)?;
+        Some(view)
+    }
+
+    /// As [`RequestView::of`], into a view that is empty: it is too large to be moved without need.
+    pub fn read(&mut self, message: &'a [u8]) -> Option<()> {
+        let mut fields = Fields::of(message);
+        for field in fields.by_ref().take(MOST_FIELDS) {
+            match field {
+                (1, Field::Bytes(text)) => self.principal = text,
+                (2, Field::Bytes(text)) => self.action = text,
+                (3, Field::Bytes(text)) => self.resource = text,
+                (4, Field::Bytes(entry)) => {
+                    let (key, values) = map_entry(entry)?;
+                    self.context.push((key, ValuesView::of(values)?));
+                }
+                (5, Field::Bytes(text)) => self.resource_account = text,
+                (6, Field::Bytes(text)) => self.session_policies.push(text),
+                (7, Field::Bytes(entry)) => self.session_tags.push(map_entry(entry)?),
+                (8, Field::Varint(detail)) => self.detail = detail,
+                (9, Field::Bytes(text)) => self.federated_by = text,
+                // Of another type than it should be.
+                (1..=9, _) => return None,
+                // Of a later version.
+                _ => {}
+            }
+        }
+        (fields.is_sound() && fields.rest().is_empty()).then_some(())
+    }
+}
+
+/// The `values` of a `ContextValues`.
+#[derive(Clone, Copy, Debug)]
+pub struct ValuesView<'a> {
+    message: &'a [u8],
+    count: usize,
+}
+
+impl<'a> ValuesView<'a> {
+    fn of(message: &'a [u8]) -> Option<Self> {
+        let mut count = 0;
+        let mut fields = Fields::of(message);
+        for field in fields.by_ref() {
+            match field {
+                (1, Field::Bytes(_)) => count += 1,
+                _ => return None,
+            }
+        }
+        fields.is_sound().then_some(Self { message, count })
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        Fields::of(self.message).filter_map(|(_, field)| match field {
+            Field::Bytes(value) => Some(value),
+            Field::Varint(_) | Field::Fixed => None,
+        })
+    }
+}
+
+/// Key and value of an entry of a map, each given at most once.
+fn map_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (mut key, mut value) = (None, None);
+    let mut fields = Fields::of(entry);
+    for field in fields.by_ref() {
+        let (slot, bytes) = match field {
+            (1, Field::Bytes(bytes)) => (&mut key, bytes),
+            (2, Field::Bytes(bytes)) => (&mut value, bytes),
+            _ => return None,
+        };
+        if slot.replace(bytes).is_some() {
+            return None;
+        }
+    }
+    fields.is_sound().then_some((key.unwrap_or_default(), value.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::{hash_map, vec};
+    use proptest::prelude::*;
+    use prost::Message;
+
+    use super::*;
+    use crate::proto::v1;
+
+    fn message() -> impl Strategy<Value = v1::IsAuthorizedRequest> {
+        let text = || "[a-zé:/]{0,200}";
+        let values = vec(text(), 0..4).prop_map(|values| v1::ContextValues { values });
+        let lists = (hash_map(text(), values, 0..12), vec(text(), 0..12), hash_map(text(), text(), 0..12));
+        ((text(), text(), text()), lists, (text(), any::<i32>(), text())).prop_map(
+            |((principal, action, resource), (context, session_policies, session_tags), rest)| {
+                let (resource_account, detail, federated_by) = rest;
+                v1::IsAuthorizedRequest {
+                    principal,
+                    action,
+                    resource,
+                    context,
+                    resource_account,
+                    session_policies,
+                    session_tags,
+                    detail,
+                    federated_by,
+                }
+            },
+        )
+    }
+
+    fn text(bytes: &[u8]) -> Option<String> {
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+
+    /// None if a text is none.
+    fn owned(view: &RequestView<'_>) -> Option<v1::IsAuthorizedRequest> {
+        let values = |values: &ValuesView<'_>| {
+            Some(v1::ContextValues { values: values.iter().map(text).collect::<Option<_>>()? })
+        };
+        let context = view.context.iter().map(|(key, list)| Some((text(key)?, values(list)?)));
+        let session_tags = view.session_tags.iter().map(|(key, value)| Some((text(key)?, text(value)?)));
+        Some(v1::IsAuthorizedRequest {
+            principal: text(view.principal)?,
+            action: text(view.action)?,
+            resource: text(view.resource)?,
+            context: context.collect::<Option<_>>()?,
+            resource_account: text(view.resource_account)?,
+            session_policies: view.session_policies.iter().map(|policy| text(policy)).collect::<Option<_>>()?,
+            session_tags: session_tags.collect::<Option<_>>()?,
+            detail: i32::from_le_bytes(*view.detail.to_le_bytes().first_chunk()?),
+            federated_by: text(view.federated_by)?,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn it_reads_what_prost_writes(message in message()) {
+            let bytes = message.encode_to_vec();
+            let view = RequestView::of(&bytes).unwrap();
+            prop_assert!(view.context.iter().all(|(_, values)| values.iter().count() == values.len()));
+            prop_assert_eq!(owned(&view), Some(message));
+        }
+
+        /// What prost refuses it does not read; what it reads, prost reads alike.
+        #[test]
+        fn it_reads_nothing_into_bytes(message in message(), at in any::<usize>(), byte in any::<u8>(), cut in 0..3_usize) {
+            let mut bytes = message.encode_to_vec();
+            if !bytes.is_empty() {
+                let at = at % bytes.len();
+                bytes[at] = byte;
+                bytes.truncate(bytes.len() - if cut == 0 { at / 2 } else { 0 });
+            }
+            if let Some(view) = RequestView::of(&bytes) {
+                prop_assert_eq!(owned(&view), v1::IsAuthorizedRequest::decode(&*bytes).ok());
+            }
+        }
+    }
+
+    #[test]
+    fn varints() {
+        let cases: [(&[u8], Option<u64>); 7] = [
+            (&[8, 0], Some(0)),
+            (&[8, 0x7f], Some(127)),
+            (&[8, 0x80, 1], Some(128)),
+            (&[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], Some(u64::MAX)),
+            (&[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], None),
+            (&[8, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1], None),
+            (&[8, 0x80], None),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(Fields::of(bytes).next(), expected.map(|value| (1, Field::Varint(value))), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_unusual_is_left_to_prost() {
+        let unusual: [&[u8]; 8] = [
+            // A group; field 0; a principal that is a number; an entry with two keys, with a third field.
+            &[0x0b, 0x0c],
+            &[0x02, 0],
+            &[0x08, 1],
+            &[0x22, 6, 0x0a, 1, b'a', 0x0a, 1, b'b'],
+            &[0x22, 3, 0x1a, 1, b'a'],
+            // Values that are no list; a length past the end; a key that is cut off.
+            &[0x22, 4, 0x12, 2, 0x08, 1],
+            &[0x0a, 2, b'a'],
+            &[0x80],
+        ];
+        for bytes in unusual {
+            assert!(RequestView::of(bytes).is_none(), "{bytes:?}");
+        }
+        // A field of a later version is nothing to us.
+        assert!(RequestView::of(&[0x52, 1, b'a', 0x59, 1, 2, 3, 4, 5, 6, 7, 8]).is_some());
+    }
+}

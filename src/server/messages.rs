@@ -1,0 +1,204 @@
+//! gRPC's framing: a body's frames become messages, and messages become frames. A message has five bytes in front of it,
+//! a flag (compressed or not) and its length.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http_body::Body;
+use prost::bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use tonic::Status;
+
+use super::convert;
+
+/// Bytes in front of a message.
+const HEAD_BYTES: usize = 5;
+
+/// The messages of a request's body.
+#[derive(Debug)]
+pub struct Messages<B> {
+    body: B,
+    /// Longer messages are refused.
+    limit: usize,
+    /// What has come of the body and is no message yet. Usually a frame holds whole messages, which are cut off it.
+    arrived: Bytes,
+    /// A message of which the rest has yet to come, with its head.
+    partial: BytesMut,
+}
+
+impl<B> Messages<B>
+where
+    B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
+{
+    /// Of this body.
+    pub fn new(body: B, limit: usize) -> Self {
+        Self { body, limit, arrived: Bytes::new(), partial: BytesMut::new() }
+    }
+
+    /// The next message; None at the end of the body.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        loop {
+            match self.cut() {
+                Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
+                Ok(None) => {}
+                Err(status) => return Poll::Ready(Some(Err(status))),
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                // Trailers say nothing in a request.
+                Some(Ok(frame)) => self.arrived = frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(convert::broken_body(&error)))),
+                None if self.partial.is_empty() => return Poll::Ready(None),
+                None => return Poll::Ready(Some(Err(convert::cut_off()))),
+            }
+        }
+    }
+
+    /// Whether nothing more will come, as far as can be told without waiting.
+    pub fn is_at_end(&self) -> bool {
+        self.arrived.is_empty() && self.partial.is_empty() && self.body.is_end_stream()
+    }
+
+    /// A whole message of what has arrived. None if all that has arrived is a part of one.
+    fn cut(&mut self) -> Result<Option<Bytes>, Status> {
+        if self.partial.is_empty() {
+            let Some(length) = self.length_at(&self.arrived)? else { return Ok(self.keep(HEAD_BYTES)) };
+            if self.arrived.len() < HEAD_BYTES + length {
+                return Ok(self.keep(HEAD_BYTES + length));
+            }
+            self.arrived.advance(HEAD_BYTES);
+            return Ok(Some(self.arrived.split_to(length)));
+        }
+        if self.partial.len() < HEAD_BYTES {
+            self.keep(HEAD_BYTES);
+        }
+        let Some(length) = self.length_at(&self.partial)? else { return Ok(None) };
+        self.keep(HEAD_BYTES + length);
+        if self.partial.len() < HEAD_BYTES + length {
+            return Ok(None);
+        }
+        self.partial.advance(HEAD_BYTES);
+        Ok(Some(self.partial.split().freeze()))
+    }
+
+    /// Takes what has arrived to the partial message, until that has so many bytes.
+    fn keep(&mut self, wanted: usize) -> Option<Bytes> {
+        let missing = wanted.saturating_sub(self.partial.len()).min(self.arrived.len());
+        self.partial.extend_from_slice(&self.arrived.split_to(missing));
+        None
+    }
+
+    /// How long the message is that begins here; None while its head is not whole.
+    fn length_at(&self, bytes: &[u8]) -> Result<Option<usize>, Status> {
+        let Some(([flag, length @ ..], _)) = bytes.split_first_chunk::<HEAD_BYTES>() else { return Ok(None) };
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        match flag {
+            0 if length <= self.limit => Ok(Some(length)),
+            0 => Err(convert::too_large(self.limit)),
+            flag => Err(convert::compressed(*flag)),
+        }
+    }
+}
+
+/// Makes room for the head of a message, and says where it begins.
+pub fn begin(out: &mut BytesMut) -> usize {
+    let start = out.len();
+    out.put_bytes(0, HEAD_BYTES);
+    start
+}
+
+/// Writes the head of a message that began here and ends at the end.
+pub fn end(out: &mut BytesMut, start: usize) {
+    let length = out.len().saturating_sub(start + HEAD_BYTES);
+    // INVARIANT: answers are shorter than 4 GiB: no request of at most 64 MiB has so long an answer.
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    if let Some(head) = out.get_mut(start + 1..start + HEAD_BYTES) {
+        head.copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::task::Waker;
+
+    use http_body::Frame;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A body that comes in these pieces.
+    struct Pieces(VecDeque<Bytes>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_empty()
+        }
+    }
+
+    fn frame(message: &[u8]) -> BytesMut {
+        let mut out = BytesMut::new();
+        let start = begin(&mut out);
+        out.extend_from_slice(message);
+        end(&mut out, start);
+        out
+    }
+
+    /// The messages of a body, and the status that it ends with.
+    fn read(pieces: impl IntoIterator<Item = Bytes>, limit: usize) -> (Vec<Bytes>, Option<String>) {
+        let mut messages = Messages::new(Pieces(pieces.into_iter().collect()), limit);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut read = Vec::new();
+        loop {
+            match messages.poll_next(&mut context) {
+                Poll::Ready(Some(Ok(message))) => read.push(message),
+                Poll::Ready(Some(Err(status))) => return (read, Some(status.message().to_owned())),
+                Poll::Ready(None) => return (read, None),
+                Poll::Pending => panic!("pieces are always ready"),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn messages_come_out_as_they_were_however_the_body_is_cut(
+            messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..8),
+            cuts in proptest::collection::vec(1..20_usize, 1..40),
+        ) {
+            let mut body: Bytes = messages.iter().flat_map(|message| frame(message)).collect();
+            let mut pieces = Vec::new();
+            for cut in cuts {
+                pieces.push(body.split_to(cut.min(body.len())));
+            }
+            pieces.push(body);
+            let (read, status) = read(pieces, 40);
+            prop_assert_eq!(status, None);
+            prop_assert_eq!(read, messages);
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_says_so() {
+        let cases: [(&[u8], &str); 4] = [
+            (&[0, 0, 0], "Unexpected EOF decoding stream."),
+            (&[0, 0, 0, 0, 2, 1], "Unexpected EOF decoding stream."),
+            (&[0, 0, 0, 0, 9], "request: the message is larger than the limit of 8 bytes (--max-request-bytes)"),
+            (
+                &[1, 0, 0, 0, 1, 9],
+                "protocol error: received message with compressed-flag but no grpc-encoding was specified",
+            ),
+        ];
+        for (bytes, expected) in cases {
+            for size in 1..=bytes.len() {
+                let pieces = bytes.chunks(size).map(Bytes::copy_from_slice);
+                assert_eq!(read(pieces, 8), (vec![], Some(expected.to_owned())), "{bytes:?} by {size}");
+            }
+        }
+    }
+}
