@@ -1,0 +1,216 @@
+//! From a message's bytes to the answer's: `cargo bench --bench message`. HTTP/2 comes on top.
+//!
+//! Ten thousand different requests of a user with ten policies, each with four condition keys. Cached, each was asked
+//! before; uncached, there is no cache.
+
+#![expect(clippy::expect_used, reason = "a bench may end early")]
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http_body::{Body, Frame};
+use iamd::cache::key;
+use iamd::config::{Limits, RequestLimits};
+use iamd::directory::{Loader, StoreOptions};
+use iamd::engine::{Active, Engine};
+use iamd::metrics::Metrics;
+use iamd::proto::v1;
+use iamd::proto::view::RequestView;
+use iamd::server::grpc::{Answers, Authorization, Batch, Unary};
+use iamd::server::messages;
+use iamd::server::{State, decide};
+use iamd::snapshot::{Loaded, Revision};
+use prost::Message as _;
+use prost::bytes::{Bytes, BytesMut};
+
+const POLICIES: usize = 10;
+const REQUESTS: usize = 10_000;
+const BATCH: usize = 100;
+
+/// Four statements on a bucket of this number.
+fn policy(n: usize) -> String {
+    format!(
+        r#"{{"PolicyName": "p{n}", "PolicyDocument": {{"Version": "2012-10-17", "Statement": [
+          {{"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": "arn:aws:s3:::bucket-{n}"}},
+          {{"Effect": "Allow", "Action": ["s3:GetObject*", "s3:PutObject"], "Resource": "arn:aws:s3:::bucket-{n}/*",
+            "Condition": {{"StringEquals": {{"aws:PrincipalTag/Team": ["blue", "green"]}}}}}},
+          {{"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}},
+          {{"Effect": "Deny", "Action": "s3:*", "Resource": ["arn:aws:s3:::bucket-{n}", "arn:aws:s3:::bucket-{n}/*"],
+            "Condition": {{"NotIpAddress": {{"aws:SourceIp": ["203.0.113.0/24", "198.51.100.0/24"]}}}}}}
+        ]}}}}"#
+    )
+}
+
+fn engine(cache_bytes: usize) -> Engine {
+    let mut policies = String::new();
+    for n in 0..POLICIES {
+        let _ = write!(policies, "{}{}", if n == 0 { "" } else { ", " }, policy(n));
+    }
+    let user = format!(
+        r#"{{"UserName": "alice", "Arn": "arn:aws:iam::123456789012:user/alice",
+            "Tags": [{{"Key": "Team", "Value": "blue"}}], "UserPolicyList": [{policies}]}}"#
+    );
+    let mut loader = Loader::new(&StoreOptions::default());
+    loader.file("alice.json", &user);
+    let (directory, _) = loader.finish().expect("a store");
+    Engine::new(Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() }, cache_bytes)
+}
+
+fn request(n: usize) -> v1::IsAuthorizedRequest {
+    let one = |value: &str| v1::ContextValues { values: vec![value.to_owned()] };
+    let context = [
+        ("aws:SourceIp", "203.0.113.7"),
+        ("aws:SecureTransport", "true"),
+        ("aws:UserAgent", "aws-cli/2.15.30"),
+        ("aws:SourceVpc", "vpc-0a1b2c3d"),
+    ];
+    v1::IsAuthorizedRequest {
+        principal: "arn:aws:iam::123456789012:user/alice".to_owned(),
+        action: "s3:GetObject".to_owned(),
+        resource: format!("arn:aws:s3:::bucket-{}/reports/{n}.pdf", n % POLICIES),
+        context: context.map(|(key, value)| (key.to_owned(), one(value))).into(),
+        ..v1::IsAuthorizedRequest::default()
+    }
+}
+
+/// A body that has arrived whole.
+struct Arrived(Bytes);
+
+impl Body for Arrived {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = std::mem::take(&mut self.0);
+        Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn framed(messages: &[Vec<u8>]) -> Bytes {
+    let mut out = BytesMut::new();
+    for message in messages {
+        let start = messages::begin(&mut out);
+        out.extend_from_slice(message);
+        messages::end(&mut out, start);
+    }
+    out.freeze()
+}
+
+fn authorization(cache_bytes: usize) -> Arc<Authorization> {
+    let limits = Limits {
+        connections: 1,
+        streams_per_connection: 1,
+        in_flight: 1,
+        request_timeout: Duration::from_secs(1),
+        request_bytes: 1 << 20,
+        request: RequestLimits::default(),
+    };
+    let state = Arc::new(State::new(&limits, Arc::new(Metrics::new().expect("metrics"))));
+    Arc::new(Authorization::new(Arc::new(engine(cache_bytes)), state, RequestLimits::default()))
+}
+
+/// Polls until it is done: nothing is waited for, only turns are taken.
+fn done<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(done) = poll(&mut context) {
+            return done;
+        }
+    }
+}
+
+/// One after the other of these, over and over.
+struct Turn<'a, T> {
+    all: &'a [T],
+    next: usize,
+}
+
+impl<'a, T> Turn<'a, T> {
+    fn of(all: &'a [T]) -> Self {
+        Self { all, next: 0 }
+    }
+
+    fn next(&mut self) -> &'a T {
+        self.next = (self.next + 1) % self.all.len();
+        self.all.get(self.next).expect("it is there")
+    }
+}
+
+fn pieces(criterion: &mut Criterion) {
+    let messages: Vec<Vec<u8>> = (0..REQUESTS).map(|n| request(n).encode_to_vec()).collect();
+    let mut turn = Turn::of(&messages);
+    criterion.bench_function("read a message by prost", |bencher| {
+        bencher.iter(|| black_box(v1::IsAuthorizedRequest::decode(&**turn.next()).is_ok()));
+    });
+    criterion.bench_function("read a message as it lies", |bencher| {
+        bencher.iter(|| black_box(RequestView::default().read(turn.next())));
+    });
+    let mut buffer = Vec::new();
+    criterion.bench_function("its key", |bencher| {
+        bencher.iter(|| {
+            let mut view = RequestView::default();
+            view.read(turn.next()).and_then(|()| key::write_view(&mut view, &mut buffer))
+        });
+    });
+    for (name, cache_bytes) in [("cached", 64 << 20), ("uncached", 0)] {
+        let active: Arc<Active> = engine(cache_bytes).load_full();
+        let ask = |message: &Vec<u8>| decide::decide(&active, &RequestLimits::default(), message).is_ok();
+        messages.iter().for_each(|message| assert!(ask(message)));
+        criterion.bench_function(&format!("decide, {name}"), |bencher| bencher.iter(|| black_box(ask(turn.next()))));
+    }
+}
+
+fn calls(criterion: &mut Criterion) {
+    let requests: Vec<v1::IsAuthorizedRequest> = (0..REQUESTS).map(request).collect();
+    let unary: Vec<Bytes> = requests.iter().map(|request| framed(&[request.encode_to_vec()])).collect();
+    let batch = |requests: &[v1::IsAuthorizedRequest]| {
+        framed(&[v1::BatchIsAuthorizedRequest { requests: requests.to_vec() }.encode_to_vec()])
+    };
+    let batches: Vec<Bytes> = requests.chunks(BATCH).map(batch).collect();
+    let streamed = |(id, request): (u64, &v1::IsAuthorizedRequest)| {
+        v1::StreamIsAuthorizedRequest { id, request: Some(request.clone()) }.encode_to_vec()
+    };
+    let stream = |requests: &[v1::IsAuthorizedRequest]| framed(&(1..).zip(requests).map(streamed).collect::<Vec<_>>());
+    let streams: Vec<Bytes> = requests.chunks(BATCH).map(stream).collect();
+    for (name, cache_bytes) in [("cached", 64 << 20), ("uncached", 0)] {
+        let authorization = authorization(cache_bytes);
+        let one = |body: &Bytes| {
+            let mut call = Unary::new(Arc::clone(&authorization), Arrived(body.clone()));
+            done(|context| call.poll(context)).is_ok()
+        };
+        unary.iter().for_each(|body| assert!(one(body)));
+        let mut turn = Turn::of(&unary);
+        criterion.bench_function(&format!("a unary call, {name}"), |bencher| {
+            bencher.iter(|| black_box(one(turn.next())));
+        });
+        let mut group = criterion.benchmark_group(format!("{BATCH} requests, {name}"));
+        group.throughput(Throughput::Elements(BATCH as u64));
+        let mut turn = Turn::of(&batches);
+        group.bench_function("in a batch", |bencher| {
+            bencher.iter(|| {
+                let mut call = Batch::new(Arc::clone(&authorization), Arrived(turn.next().clone()));
+                black_box(done(|context| call.poll(context)).is_ok())
+            });
+        });
+        let mut turn = Turn::of(&streams);
+        group.bench_function("in a stream", |bencher| {
+            bencher.iter(|| {
+                let mut call = Answers::new(Arc::clone(&authorization), Arrived(turn.next().clone()), None);
+                while done(|context| call.poll(context)).is_ok() {}
+            });
+        });
+    }
+}
+
+criterion_group!(benches, pieces, calls);
+criterion_main!(benches);
