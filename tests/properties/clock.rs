@@ -1,8 +1,10 @@
 //! Answers that looked at the clock are not remembered; answers to requests that bring their own time are.
 
+use std::sync::Arc;
+
 use iamd::access::{AccessRequest, Decision, Detail, RawRequest};
 use iamd::directory::{Loader, StoreOptions};
-use iamd::engine::{CacheStatus, Engine};
+use iamd::engine::{Active, CacheStatus, Engine};
 
 use super::scene::loaded;
 
@@ -14,21 +16,50 @@ const USER: &str = r#"{
     "Condition": {"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}}}}]
 }"#;
 
+/// Each statement that asks for the time comes after one that has decided.
+const DECIDED: &str = r#"[
+  {
+    "UserName": "alice",
+    "Arn": "arn:aws:iam::123456789012:user/alice",
+    "PermissionsBoundary": {"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary"},
+    "UserPolicyList": [{"PolicyName": "p", "PolicyDocument": {"Version": "2012-10-17", "Statement": [
+      {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"},
+      {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*",
+       "Condition": {"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}},
+      {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*"},
+      {"Effect": "*ANOTHER*", "Action": "s3:PutObject", "Resource": "*",
+       "Condition": {"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}}]}}]
+  },
+  {
+    "PolicyName": "boundary",
+    "Arn": "arn:aws:iam::123456789012:policy/boundary",
+    "PolicyDocument": {"Version": "2012-10-17", "Statement": [
+      {"Effect": "Allow", "Action": "*", "Resource": "*"},
+      {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*",
+       "Condition": {"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}}]}
+  }
+]"#;
+
+fn active(store: &str) -> Arc<Active> {
+    let mut loader = Loader::new(&StoreOptions::default());
+    loader.file("store.json", store);
+    Engine::new(loaded(loader.finish().expect("a store").0), 1 << 20).load_full()
+}
+
+fn ask(active: &Active, time: Option<&str>, action: &str, detail: Detail) -> (Decision, CacheStatus) {
+    let values: Vec<String> = time.into_iter().map(str::to_owned).collect();
+    let context = if values.is_empty() { Vec::new() } else { vec![("aws:CurrentTime", values.as_slice())] };
+    let (principal, resource) = ("arn:aws:iam::123456789012:user/alice", "arn:aws:s3:::b/o");
+    let raw = RawRequest { principal, action, resource, context, ..RawRequest::default() };
+    let answer = active.is_authorized(&AccessRequest::new(&raw).expect("a request"), detail);
+    let answer = answer.expect("an answer");
+    (answer.outcome.decision, answer.cache)
+}
+
 #[test]
 fn the_clock_is_not_remembered_but_a_given_time_is() {
-    let mut loader = Loader::new(&StoreOptions::default());
-    loader.file("alice.json", USER);
-    let engine = Engine::new(loaded(loader.finish().expect("a store").0), 1 << 20);
-    let active = engine.load_full();
-    let ask = |time: Option<&str>, action: &str| {
-        let values: Vec<String> = time.into_iter().map(str::to_owned).collect();
-        let context = if values.is_empty() { Vec::new() } else { vec![("aws:CurrentTime", values.as_slice())] };
-        let (principal, resource) = ("arn:aws:iam::123456789012:user/alice", "arn:aws:s3:::b/o");
-        let raw = RawRequest { principal, action, resource, context, ..RawRequest::default() };
-        let answer = active.is_authorized(&AccessRequest::new(&raw).expect("a request"), Detail::Decision);
-        let answer = answer.expect("an answer");
-        (answer.outcome.decision, answer.cache)
-    };
+    let active = active(USER);
+    let ask = |time, action| ask(&active, time, action, Detail::Decision);
     let read = |time| ask(time, "s3:GetObject");
     assert_eq!(read(None), (Decision::Allow, CacheStatus::Bypass));
     assert_eq!(read(None), (Decision::Allow, CacheStatus::Bypass));
@@ -42,4 +73,18 @@ fn the_clock_is_not_remembered_but_a_given_time_is() {
     // The statement is about another action: nobody asks for the time.
     assert_eq!(ask(None, "s3:PutObject"), (Decision::ImplicitDeny, CacheStatus::Miss));
     assert_eq!(ask(None, "s3:PutObject"), (Decision::ImplicitDeny, CacheStatus::Hit));
+}
+
+/// Where only the decision matters, what cannot change it is not asked, so that the answer can be remembered: in the
+/// policies of a layer, and in the layers after it.
+#[test]
+fn the_clock_is_not_read_in_vain() {
+    for another in ["Allow", "Deny"] {
+        let active = active(&DECIDED.replace("*ANOTHER*", another));
+        for (action, decision) in [("s3:GetObject", Decision::Allow), ("s3:PutObject", Decision::ExplicitDeny)] {
+            assert_eq!(ask(&active, None, action, Detail::Decision), (decision, CacheStatus::Miss), "{action}");
+            assert_eq!(ask(&active, None, action, Detail::Decision), (decision, CacheStatus::Hit), "{action}");
+            assert_eq!(ask(&active, None, action, Detail::Statements), (decision, CacheStatus::Bypass), "{action}");
+        }
+    }
 }
