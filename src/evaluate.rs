@@ -209,3 +209,22 @@ impl Case<'_> {
         Reached { resource_counts, ..Reached::new(Decision::Allow, decided_by) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_wrong_session_policy_the_first_error_is_named() {
+        let document = |version: &str, resource: &str| {
+            let statement = format!(r#"{{"Effect": "Allow", "Action": "s3:*", "Resource": "{resource}"}}"#);
+            format!(r#"{{"Version": "{version}", "Statement": {statement}}}"#)
+        };
+        // Another version is a warning: it comes first, and refuses nothing.
+        for version in ["2012-10-17", "2020-01-01"] {
+            assert!(SessionPolicies::compile(&[document(version, "*")]).is_ok());
+            let wrong = SessionPolicies::compile(&[document(version, "*"), document(version, "b")]).unwrap_err();
+            assert_eq!(wrong.to_string(), "session_policies: [1]:1:90: the resource `b` is not an ARN or `*`");
+        }
+    }
+}

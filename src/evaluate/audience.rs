@@ -73,3 +73,18 @@ impl Witness {
         Explanation { statements, missing_context_keys: missing.into_values().map(String::from).collect() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_key_is_listed_once_in_the_spelling_that_sorts_first() {
+        let witness = Witness::default();
+        for spelling in ["aws:SourceVpc", "AWS:SourceVpc", "Aws:SourceVpc", "aws:SourceIp", "aws:sourceip"] {
+            witness.missing(&ConditionKey::new(spelling));
+        }
+        let listed: Vec<Box<str>> = witness.missing.into_inner().into_values().collect();
+        assert_eq!(listed, ["aws:SourceIp".into(), "AWS:SourceVpc".into()]);
+    }
+}
