@@ -20,7 +20,7 @@ const ALICE: &str = "--principal=arn:aws:iam::123456789012:user/alice";
 const BOB: &str = "--principal=arn:aws:iam::123456789012:user/bob";
 const SESSION: &str = "--principal=arn:aws:sts::123456789012:assumed-role/worker/s1";
 
-const SITUATIONS: [Situation; 14] = [
+const SITUATIONS: [Situation; 16] = [
     (
         "an-explicit-deny",
         QUICKSTART,
@@ -68,6 +68,15 @@ const SITUATIONS: [Situation; 14] = [
             "--resource=arn:aws:kms:eu-central-1:123456789012:key/unknown",
         ],
     ),
+    (
+        "a-key-that-trusts-its-account",
+        QUICKSTART,
+        &[
+            "--principal=arn:aws:iam::123456789012:user/grace",
+            "--action=kms:Decrypt",
+            "--resource=arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        ],
+    ),
     ("no-permission-needed", QUICKSTART, &[BOB, "--action=sts:GetCallerIdentity", "--resource=*"]),
     (
         "an-organization",
@@ -111,6 +120,7 @@ const SITUATIONS: [Situation; 14] = [
             "--context=aws:TagKeys=cost",
         ],
     ),
+    ("a-bucket-that-trusts-its-account", STORE, &[ALICE, "--action=s3:GetObject", "--resource=arn:aws:s3:::team/x"]),
     ("not-principal", STORE, &[ALICE, "--action=s3:DeleteObject", "--resource=arn:aws:s3:::shared/x"]),
     (
         "a-stranger",
