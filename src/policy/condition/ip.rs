@@ -37,9 +37,8 @@ pub(crate) fn parse(text: &str) -> Option<IpNet> {
     }
     let network: IpNet = text.parse().ok()?;
     match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
-        (IpAddr::V4(v4), Some(prefix)) if matches!(network, IpNet::V6(_)) => {
-            Ipv4Net::new(v4, prefix).ok().map(IpNet::V4)
-        }
+        // Only an IPv6 network has so long a prefix.
+        (IpAddr::V4(v4), Some(prefix)) => Ipv4Net::new(v4, prefix).ok().map(IpNet::V4),
         _ => Some(network),
     }
 }
