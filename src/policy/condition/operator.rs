@@ -180,6 +180,17 @@ mod tests {
     }
 
     #[test]
+    fn what_demands_a_match() {
+        let demands = |name: &str| Operator::parse(name).unwrap().demands_match();
+        for name in ["StringEquals", "Bool", "ForAnyValue:ArnLike"] {
+            assert!(demands(name), "{name}");
+        }
+        for name in ["StringNotEquals", "BoolIfExists", "ForAllValues:ArnLike", "ForAnyValue:ArnNotLike", "Null"] {
+            assert!(!demands(name), "{name}");
+        }
+    }
+
+    #[test]
     fn near_misses_are_named() {
         let cases = [
             ("StringEqual", "unknown operator `StringEqual`", Some("StringEquals")),
