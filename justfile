@@ -25,11 +25,14 @@ docs:
 bench *args:
     cargo bench {{args}}
 
-# Throughput beside a null service (Linux, needs Debian's nghttp2-client).
-load:
+# Throughput and latency beside a null service (Linux; `just load --list`). See loadtest/README.md.
+load *args:
+    loadtest/run {{args}}
+
+# The load client's own tests, with what needs iamd.
+load-test:
     cargo build --release
-    cargo build --release --manifest-path loadtest/null/Cargo.toml
-    loadtest/h2load.sh
+    cargo test --manifest-path loadtest/client/Cargo.toml -- --include-ignored
 
 # So long per target, each from its corpus and its seeds (`cargo install cargo-fuzz`, and a nightly toolchain).
 fuzz seconds="600":

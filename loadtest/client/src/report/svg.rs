@@ -126,11 +126,8 @@ impl Range {
                 .map(|value| (value, short(value)))
                 .collect(),
             Scale::Nines => {
-                let names = ["0", "90", "99", "99.9", "99.99", "99.999"];
-                let all = names
-                    .iter()
-                    .enumerate()
-                    .map(|(nines, name)| (1.0 - 10_f64.powi(-(nines as i32)), (*name).to_owned()));
+                let all = ["0", "50", "90", "99", "99.9", "99.99", "99.999"].into_iter();
+                let all = all.map(|name| (name.parse::<f64>().unwrap_or(0.0) / 100.0, name.to_owned()));
                 all.filter(|(value, _)| measure(Scale::Nines, *value) <= self.most + 1e-9).collect()
             }
         }
@@ -322,7 +319,7 @@ mod tests {
         };
         assert_eq!(ticks(Scale::Linear, &[3.0, 97_000.0]), ["0", "50k", "100k"]);
         assert_eq!(ticks(Scale::Log, &[100.0, 99_000.0]), ["100", "1k", "10k", "100k"]);
-        assert_eq!(ticks(Scale::Nines, &[0.0, 0.9995]), ["0", "90", "99", "99.9"]);
+        assert_eq!(ticks(Scale::Nines, &[0.0, 0.9995]), ["0", "50", "90", "99", "99.9"]);
         assert_eq!(ticks(Scale::Time, &[0.05, 3.9]), ["1", "2", "3"]);
     }
 
