@@ -104,7 +104,8 @@ fn the_page_and_its_plots_are_as_they_were() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report");
     let mut changed = Vec::new();
     for (name, text) in files(&results()) {
-        let file = directory.join(&name);
+        // Not a page of the repository: its links are meant for where results are.
+        let file = directory.join(name.replace("README.md", "page.txt"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::create_dir_all(&directory).unwrap();
             std::fs::write(&file, &text).unwrap();

@@ -14,6 +14,9 @@ struct Question {
     expected: char,
 }
 
+/// Decisions before it counts.
+const WARM_UP: usize = 200;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(directory), Some(seconds)) = (arguments.next(), arguments.next()) else {
@@ -24,25 +27,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let entities = Entities::from_json_str(&read("entities.json")?, None)?;
     let questions = read("requests.tsv")?.lines().map(question).collect::<Result<Vec<_>, _>>()?;
     let authorizer = Authorizer::new();
-    // Once to warm up, and to see that the decisions are right.
-    let wrong =
-        questions.iter().filter(|question| decide(&authorizer, question, &policies, &entities) != question.expected);
-    let wrong = wrong.count();
+    for question in questions.iter().take(WARM_UP) {
+        decide(&authorizer, question, &policies, &entities);
+    }
 
     let time = Duration::from_secs_f64(seconds.parse()?);
-    let (began, mut decisions, mut kinds) = (Instant::now(), 0_u64, BTreeMap::<char, u64>::new());
+    let (began, mut wrong, mut kinds) = (Instant::now(), 0_u64, BTreeMap::<char, u64>::new());
     let mut times = Vec::new();
-    'run: loop {
-        for question in &questions {
-            let asked = Instant::now();
-            *kinds.entry(decide(&authorizer, question, &policies, &entities)).or_default() += 1;
-            times.push(asked.elapsed());
-            decisions += 1;
-            if began.elapsed() >= time {
-                break 'run;
-            }
-        }
+    for question in questions.iter().cycle().take_while(|_| began.elapsed() < time) {
+        let asked = Instant::now();
+        let decision = decide(&authorizer, question, &policies, &entities);
+        times.push(asked.elapsed());
+        *kinds.entry(decision).or_default() += 1;
+        wrong += u64::from(decision != question.expected);
     }
+    let decisions = times.len();
     let seconds = began.elapsed().as_secs_f64();
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_nanos() as f64 / 1000.0;
