@@ -310,6 +310,11 @@ fn summary(targets: &[&str], rates: &[Vec<f64>]) {
     }
 }
 
+/// What a measurement is, in words.
+pub fn title(name: &str) -> Option<&'static str> {
+    ROWS.iter().find(|row| row.name == name).map(|row| row.title)
+}
+
 /// Median, least and most.
 pub fn spread(values: &[f64]) -> Option<(f64, f64, f64)> {
     let mut sorted = values.to_vec();

@@ -396,3 +396,6 @@ fn head(service: Service, method: Method, address: &Address) -> (Protocol, Reque
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

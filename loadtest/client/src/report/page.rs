@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::Results;
 use super::table::{Group, thousands};
 use crate::load::progress::short;
+use crate::suite::title;
 
 /// In Markdown; `plots` are the figures that there are.
 pub(super) fn page(results: &Results, plots: &[&str]) -> String {
@@ -41,6 +42,7 @@ pub(super) fn page(results: &Results, plots: &[&str]) -> String {
         figure(&mut out, "peers", "Decisions per second of iamd and others");
         by_others(&mut out, &peers);
     }
+    titles(&mut out, results);
     not_counted(&mut out, results);
     commands(&mut out, results);
     out
@@ -163,6 +165,18 @@ fn by_others(out: &mut String, groups: &[&Group<'_>]) {
         let memory = if memory > 0.0 { format!("{memory:.0} MiB") } else { String::new() };
         let _ =
             writeln!(out, "| {}, {} | {} | {} | {memory} |", group.row, group.target, rate(group), quantiles(group));
+    }
+}
+
+fn titles(out: &mut String, results: &Results) {
+    out.push_str(
+        "\n## What each is\n\nConnections x calls at a time on each. Latency is that of a call; of a batch, all of it; of a stream, \
+         of a message.\n\n",
+    );
+    for row in results.rows() {
+        if let Some(title) = title(row) {
+            let _ = writeln!(out, "- **{row}**: {title}");
+        }
     }
 }
 
