@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::arn::{AccountId, Arn};
-use crate::policy::CompiledPolicy;
+use crate::policy::{CompiledPolicy, PolicySet};
 
 pub use loader::Loader;
 pub use written::{Holder, Written};
@@ -57,10 +57,20 @@ pub struct Entity {
     pub unique_id: Option<Box<str>>,
     /// Its own tags.
     pub tags: EntityTags,
-    /// Inline and attached policies, those of a user's groups included; each policy once.
-    pub policies: Vec<Arc<CompiledPolicy>>,
+    /// Inline and attached policies, then those of each of a user's groups. Sets are shared by all who have the same, so that a
+    /// user costs a pointer per set.
+    pub policies: Box<[Arc<PolicySet>]>,
     /// Its permissions boundary.
     pub boundary: Option<Arc<CompiledPolicy>>,
+}
+
+impl Entity {
+    /// Its policies, each once, in however many ways it has it.
+    pub fn each_policy(&self) -> impl Iterator<Item = &CompiledPolicy> {
+        let mut seen = HashSet::new();
+        let all = self.policies.iter().flat_map(|set| set.policies());
+        all.filter(move |policy| seen.insert(Arc::as_ptr(policy))).map(|policy| &**policy)
+    }
 }
 
 /// Names that are taken: nothing else of that kind in the account can have them, in whatever path and case.

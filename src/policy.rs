@@ -10,6 +10,7 @@ mod pattern;
 mod principal;
 mod quota;
 mod resource;
+mod set;
 mod spelled;
 mod validate;
 mod variable;
@@ -23,6 +24,7 @@ pub use document::{Condition, Effect, Element, PolicyDocument, PrincipalElement,
 pub use key::{Cardinality, ConditionKey, KeySource};
 pub use listener::{ElementName, Found, Listener, Nobody};
 pub use principal::{GrantClass, PrincipalFacts};
+pub use set::PolicySet;
 pub use spelled::{Spelled, SpelledCondition};
 pub use variable::Resolve;
 pub use written::{WrittenPolicy, written};

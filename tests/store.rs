@@ -93,7 +93,7 @@ fn the_articles_store_loads() {
     assert_eq!(directory.roles.values().map(|roles| roles.len()).sum::<usize>(), 5);
     assert_eq!(directory.accounts.len(), 3);
     let mike = &directory.users["arn:aws:iam::123456789012:user/mike-devops"];
-    let policies: Vec<_> = mike.policies.iter().map(|policy| &*policy.name.reference).collect();
+    let policies: Vec<_> = mike.each_policy().map(|policy| &*policy.name.reference).collect();
     assert_eq!(policies, ["arn:aws:iam::123456789012:policy/DevOpsFullAccess"]);
 }
 
@@ -113,8 +113,9 @@ fn many_users_share_their_policies() {
     assert_eq!(directory.policy_count, 1);
     let first = &directory.users["arn:aws:iam::123456789012:user/u0"].policies[0];
     for user in directory.users.values() {
-        assert_eq!(user.policies.len(), 1);
+        assert_eq!(user.policies.len(), 1, "both groups have what the user has");
         assert!(Arc::ptr_eq(&user.policies[0], first));
+        assert_eq!(user.each_policy().count(), 1);
     }
 }
 
@@ -284,7 +285,7 @@ fn render_directory(directory: &Directory) -> String {
 fn render_entity(kind: &str, entity: &Entity) -> String {
     let id = entity.unique_id.as_ref().map(|id| format!(" id {id}")).unwrap_or_default();
     let mut text = format!("{kind} {}{id}{}\n", entity.arn, tags(&entity.tags));
-    for attached in &entity.policies {
+    for attached in entity.each_policy() {
         let _ = writeln!(text, "  policy {}", policy(attached));
     }
     if let Some(boundary) = &entity.boundary {
@@ -297,13 +298,14 @@ fn render_membership(account: AccountId, membership: &Membership) -> String {
     let path = membership.path.as_deref().unwrap_or("an unknown place");
     let mut text = format!("  {account} at {path}\n");
     for (service_control, resource_control) in membership.service_control.iter().zip(&membership.resource_control) {
-        let names = |policies: &[Arc<CompiledPolicy>]| policies.iter().map(policy).collect::<Vec<_>>().join(", ");
+        let names =
+            |policies: &[Arc<CompiledPolicy>]| policies.iter().map(|it| policy(it)).collect::<Vec<_>>().join(", ");
         let _ = writeln!(text, "    SCPs [{}] RCPs [{}]", names(service_control), names(resource_control));
     }
     text
 }
 
-fn policy(policy: &Arc<CompiledPolicy>) -> String {
+fn policy(policy: &CompiledPolicy) -> String {
     format!("{} from {}", policy.name.reference, policy.name.file)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use iamd::arn::AccountId;
 use iamd::directory::{Directory, Entity, EntityTags, Membership, Organization, Resource, Role, VpcEndpoint};
-use iamd::policy::{CompiledPolicy, PolicyKind};
+use iamd::policy::{CompiledPolicy, PolicyKind, PolicySet};
 
 /// The account that everything belongs to.
 pub const ACCOUNT: &str = "123456789012";
@@ -27,7 +27,9 @@ pub fn directory(kind: PolicyKind, policy: CompiledPolicy, open: CompiledPolicy)
         arn: arn.into(),
         unique_id: None,
         tags: EntityTags::new(vec![("team".into(), "*".into())]),
-        policies: vec![if_kind(PolicyKind::Identity).unwrap_or_else(|| Arc::clone(&open))],
+        policies: Box::new([Arc::new(PolicySet::new(vec![
+            if_kind(PolicyKind::Identity).unwrap_or_else(|| Arc::clone(&open)),
+        ]))]),
         boundary: if_kind(PolicyKind::Identity),
     };
     let trust = if_kind(PolicyKind::Trust).unwrap_or_else(|| Arc::clone(&open));

@@ -1,11 +1,13 @@
 //! References become what they name: the draft becomes a [`Directory`].
 
 mod attached;
+mod sets;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use attached::ManagedPolicies;
+use sets::PolicySets;
 
 use super::draft::{Draft, Grants, Group, Principal, Reference, Role, User};
 use super::identity::{Identity, Place};
@@ -14,7 +16,7 @@ use super::{Directory, Entity, Resource};
 use crate::access::shown;
 use crate::arn::{AccountId, Arn};
 use crate::finding::{Findings, NearMisses};
-use crate::policy::CompiledPolicy;
+use crate::policy::PolicySet;
 
 /// The directory and all findings; with an error among them the directory is not whole.
 pub(super) fn resolve(mut draft: Draft) -> (Directory, Findings) {
@@ -30,9 +32,9 @@ pub(super) fn resolve(mut draft: Draft) -> (Directory, Findings) {
             near_misses: draft.near_misses,
         },
         managed_policies: ManagedPolicies::new(draft.managed_policies),
-        group_policies: Vec::new(),
+        sets: PolicySets::default(),
+        group_sets: Vec::new(),
         groups,
-        seen: HashSet::new(),
     };
     resolver.resolve_groups();
     let (user_names, role_names) = (users.names(), roles.names());
@@ -109,10 +111,9 @@ struct Resolver {
     problems: Problems,
     managed_policies: ManagedPolicies,
     groups: Registry<Group>,
-    /// By number of the group.
-    group_policies: Vec<Vec<Arc<CompiledPolicy>>>,
-    /// Used by `unique` alone; here for its memory to be reused.
-    seen: HashSet<*const CompiledPolicy>,
+    sets: PolicySets,
+    /// By number of the group; None of one without policies.
+    group_sets: Vec<Option<Arc<PolicySet>>>,
 }
 
 impl Resolver {
@@ -120,9 +121,9 @@ impl Resolver {
         let groups = self.groups.iter();
         let resolve = |group: &Group| {
             let attached = self.managed_policies.attached(&group.identity, &group.grants.attached, &mut self.problems);
-            group.grants.inline.iter().cloned().chain(attached).collect()
+            self.sets.set(group.grants.inline.clone(), attached)
         };
-        self.group_policies = groups.map(resolve).collect();
+        self.group_sets = groups.map(resolve).collect();
     }
 
     fn user(&mut self, user: User) -> (Box<str>, Entity) {
@@ -147,17 +148,18 @@ impl Resolver {
 
     fn entity(&mut self, principal: Principal, groups: &[usize]) -> Entity {
         let Principal { identity, unique_id, tags, grants: Grants { inline, attached }, boundary } = principal;
-        let mut policies = inline;
-        policies.extend(self.managed_policies.attached(&identity, &attached, &mut self.problems));
-        let of_groups = groups.iter().filter_map(|group| self.group_policies.get(*group));
-        policies.extend(of_groups.flatten().cloned());
-        self.seen.clear();
-        policies.retain(|policy| self.seen.insert(Arc::as_ptr(policy)));
-        policies.shrink_to_fit();
+        let attached = self.managed_policies.attached(&identity, &attached, &mut self.problems);
+        let mut policies = Vec::from_iter(self.sets.set(inline, attached));
+        for set in groups.iter().filter_map(|group| self.group_sets.get(*group)?.as_ref()) {
+            // A group may be named twice, and may have just what is attached directly.
+            if !policies.iter().any(|known| Arc::ptr_eq(known, set)) {
+                policies.push(Arc::clone(set));
+            }
+        }
         let boundary = boundary.and_then(|boundary| {
             self.managed_policies.find(&identity, &boundary, "permissions boundary", &mut self.problems)
         });
-        Entity { arn: identity.arn, unique_id, tags, policies, boundary }
+        Entity { arn: identity.arn, unique_id, tags, policies: policies.into(), boundary }
     }
 
     /// The number of a user's group.

@@ -134,8 +134,14 @@ impl Case<'_> {
             }
             (Principal::Root(_), _) => Opinion::Unstated(Reason::UnknownAccount),
             (_, Some(entity)) => {
-                let policies = entity.policies.iter().map(|policy| &**policy);
-                Opinion::Stated(layer::ask(PolicyType::Identity, policies, circumstances))
+                Opinion::Stated(match A::EXHAUSTIVE {
+                    // A policy that somebody has in several ways is told of once.
+                    true => layer::ask(PolicyType::Identity, entity.each_policy(), circumstances),
+                    false => {
+                        let policies = entity.policies.iter().flat_map(|set| set.policies());
+                        layer::ask(PolicyType::Identity, policies.map(|policy| &**policy), circumstances)
+                    }
+                })
             }
             (_, None) => Opinion::Unstated(Reason::UnknownCaller),
         }
