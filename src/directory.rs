@@ -23,15 +23,21 @@ use crate::policy::{CompiledPolicy, PolicySet};
 pub use loader::Loader;
 pub use written::{Holder, Written};
 
+/// What requests are looked up in.
+///
+/// Hashed quickly, under a seed of the process: only the store puts names in, so that a request can make no list of names long
+/// that have one hash, and no author of a store can foresee which would.
+pub type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// Everything that the store knows. Built by [`Loader`], immutable afterwards.
 #[derive(Debug, Default)]
 pub struct Directory {
     /// Accounts of which the store holds a user, role, group, managed policy or resource.
     pub accounts: HashSet<AccountId>,
     /// Users by ARN.
-    pub users: HashMap<Box<str>, Entity>,
+    pub users: Map<Box<str>, Entity>,
     /// Roles by account and name (without path: a session's ARN carries none).
-    pub roles: HashMap<AccountId, HashMap<Box<str>, Role>>,
+    pub roles: Map<AccountId, Map<Box<str>, Role>>,
     /// Names of users, of which there is one of each in an account.
     pub user_names: TakenNames,
     /// Names of roles, of which there is one of each in an account.
@@ -39,7 +45,7 @@ pub struct Directory {
     /// Resources by ARN.
     pub resources: Resources,
     /// VPC endpoints by id.
-    pub vpc_endpoints: HashMap<Box<str>, VpcEndpoint>,
+    pub vpc_endpoints: Map<Box<str>, VpcEndpoint>,
     /// The organization, if the store gives one.
     pub organization: Option<Organization>,
     /// How many distinct policies (managed, inline, resource, trust, ...) it holds.
@@ -112,21 +118,33 @@ pub struct Resource {
 /// Resources by ARN.
 #[derive(Debug, Default)]
 pub struct Resources {
-    by_arn: HashMap<Box<str>, Resource>,
-    /// Length of the longest ARN, in bytes: what is longer need not be looked up.
-    longest: usize,
+    by_arn: Map<Box<str>, Resource>,
+    /// One bit per length that an ARN has, in bytes: what has no such length need not be hashed.
+    lengths: Vec<u64>,
 }
 
-impl From<HashMap<Box<str>, Resource>> for Resources {
-    fn from(by_arn: HashMap<Box<str>, Resource>) -> Self {
-        Self { longest: by_arn.keys().map(|arn| arn.len()).max().unwrap_or_default(), by_arn }
+impl From<Map<Box<str>, Resource>> for Resources {
+    fn from(by_arn: Map<Box<str>, Resource>) -> Self {
+        let mut lengths = Vec::new();
+        for length in by_arn.keys().map(|arn| arn.len()) {
+            lengths.resize(lengths.len().max(length / 64 + 1), 0);
+            if let Some(word) = lengths.get_mut(length / 64) {
+                *word |= 1 << (length % 64);
+            }
+        }
+        Self { by_arn, lengths }
     }
 }
 
 impl Resources {
     /// The resource with this ARN.
     pub fn get(&self, arn: &str) -> Option<&Resource> {
-        self.by_arn.get(arn)
+        if self.has_length(arn.len()) { self.by_arn.get(arn) } else { None }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_arn.is_empty()
     }
 
     /// Every resource with its ARN, in no order.
@@ -137,19 +155,22 @@ impl Resources {
     /// The resource with this ARN, and those whose ARN it continues with `/` or `:`, longest first (policy-store.md).
     pub fn governing(&self, arn: &Arn<'_>) -> impl Iterator<Item = &Resource> {
         // A request may hold a megabyte of slashes: to hash all that it continues would take minutes.
-        governing_arns(arn).filter(|name| name.len() <= self.longest).filter_map(|name| self.by_arn.get(name))
+        governing_arns(arn, self.lengths.len() * 64).filter_map(|name| self.get(name))
+    }
+
+    fn has_length(&self, length: usize) -> bool {
+        self.lengths.get(length / 64).is_some_and(|word| word >> (length % 64) & 1 == 1)
     }
 }
 
-/// An ARN, then each that it continues with `/` or `:`, longest first.
-fn governing_arns<'a>(arn: &Arn<'a>) -> impl Iterator<Item = &'a str> {
+/// An ARN, then each that it continues with `/` or `:`, longest first; those that are shorter than `limit`.
+fn governing_arns<'a>(arn: &Arn<'a>, limit: usize) -> impl Iterator<Item = &'a str> {
     let text = arn.text;
     let shortest = text.len() - arn.resource.len();
-    let next = move |current: &&'a str| {
-        let end = current.rfind(['/', ':']).filter(|end| *end > shortest)?;
-        current.get(..end)
-    };
-    std::iter::successors(Some(text), next)
+    let resource = text.as_bytes().get(shortest..text.len().min(limit)).unwrap_or_default();
+    let ends = resource.iter().enumerate().skip(1).rev().filter(|(_, byte)| matches!(byte, b'/' | b':'));
+    let continued = ends.filter_map(move |(end, _)| text.get(..shortest + end));
+    (text.len() < limit).then_some(text).into_iter().chain(continued)
 }
 
 /// A VPC endpoint that the store describes.
@@ -194,7 +215,7 @@ pub struct Organization {
     /// Not held by SCPs and RCPs.
     pub management_account: AccountId,
     /// All accounts in it, the management account included.
-    pub accounts: HashMap<AccountId, Membership>,
+    pub accounts: Map<AccountId, Membership>,
 }
 
 /// Where an account stands in its organization.
@@ -232,17 +253,18 @@ mod tests {
     #[test]
     fn resources_are_governed_from_the_longest_arn_on() {
         let arn = Arn::parse("arn:aws:s3:::b/x/y").unwrap();
-        let governing: Vec<_> = governing_arns(&arn).collect();
+        let governing: Vec<_> = governing_arns(&arn, usize::MAX).collect();
         assert_eq!(governing, ["arn:aws:s3:::b/x/y", "arn:aws:s3:::b/x", "arn:aws:s3:::b"]);
+        assert_eq!(governing_arns(&arn, 16).collect::<Vec<_>>(), ["arn:aws:s3:::b"]);
         let arn = Arn::parse("arn:aws:lambda:r:123456789012:function:f:prod").unwrap();
-        assert_eq!(governing_arns(&arn).last(), Some("arn:aws:lambda:r:123456789012:function"));
+        assert_eq!(governing_arns(&arn, usize::MAX).last(), Some("arn:aws:lambda:r:123456789012:function"));
     }
 
     /// Were each of a million slashes looked up, with all before it hashed, this would take minutes.
     #[test]
     fn what_is_longer_than_any_resource_is_not_looked_up() {
         let bucket = Resource { account: None, tags: EntityTags::default(), policy: None };
-        let resources = Resources::from(HashMap::from([("arn:aws:s3:::b".into(), bucket)]));
+        let resources = Resources::from(Map::from_iter([("arn:aws:s3:::b".into(), bucket)]));
         let text = format!("arn:aws:s3:::b/{}", "/".repeat(1 << 20));
         assert_eq!(resources.governing(&Arn::parse(&text).unwrap()).count(), 1);
     }

@@ -1,10 +1,10 @@
 //! A directory with one policy in the place that its kind belongs to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use iamd::arn::AccountId;
-use iamd::directory::{Directory, Entity, EntityTags, Membership, Organization, Resource, Role, VpcEndpoint};
+use iamd::directory::{Directory, Entity, EntityTags, Map, Membership, Organization, Resource, Role, VpcEndpoint};
 use iamd::policy::{CompiledPolicy, PolicyKind, PolicySet};
 
 /// The account that everything belongs to.
@@ -42,17 +42,17 @@ pub fn directory(kind: PolicyKind, policy: CompiledPolicy, open: CompiledPolicy)
     let organization = Organization {
         id: "o-1".into(),
         management_account: AccountId::parse("999999999999").expect("an account"),
-        accounts: HashMap::from([(account, membership)]),
+        accounts: Map::from_iter([(account, membership)]),
     };
     let tags = EntityTags::new(vec![("team".into(), "blue".into())]);
     let bucket = Resource { account: Some(account), tags, policy: if_kind(PolicyKind::Resource) };
     let endpoint = if_kind(PolicyKind::VpcEndpoint).unwrap_or_else(|| Arc::clone(&open));
     Directory {
         accounts: HashSet::from([account]),
-        users: HashMap::from([(USER.into(), entity(USER))]),
-        roles: HashMap::from([(account, HashMap::from([("r".into(), role)]))]),
-        resources: HashMap::from([(BUCKET.into(), bucket)]).into(),
-        vpc_endpoints: HashMap::from([(ENDPOINT.into(), VpcEndpoint { owner: Some(account), policy: endpoint })]),
+        users: Map::from_iter([(USER.into(), entity(USER))]),
+        roles: Map::from_iter([(account, Map::from_iter([("r".into(), role)]))]),
+        resources: Map::from_iter([(BUCKET.into(), bucket)]).into(),
+        vpc_endpoints: Map::from_iter([(ENDPOINT.into(), VpcEndpoint { owner: Some(account), policy: endpoint })]),
         organization: Some(organization),
         policy_count: 1,
         statement_count: 1,

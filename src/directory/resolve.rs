@@ -3,7 +3,7 @@
 mod attached;
 mod sets;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use attached::ManagedPolicies;
@@ -12,7 +12,7 @@ use sets::PolicySets;
 use super::draft::{Draft, Grants, Group, Principal, Reference, Role, User};
 use super::identity::{Identity, Place};
 use super::registry::{Identified, Registry, report_taken};
-use super::{Directory, Entity, Resource};
+use super::{Directory, Entity, Map, Resource};
 use crate::access::shown;
 use crate::arn::{AccountId, Arn};
 use crate::finding::{Findings, NearMisses};
@@ -40,7 +40,7 @@ pub(super) fn resolve(mut draft: Draft) -> (Directory, Findings) {
     let (user_names, role_names) = (users.names(), roles.names());
     let users = users.into_vec().into_iter().map(|user| resolver.user(user)).collect();
     let roles = resolver.roles(roles);
-    let resources: HashMap<_, _> =
+    let resources: Map<_, _> =
         resources.into_iter().map(|(arn, (_, resource))| (arn, resource)).chain(tagged_policies).collect();
     let directory = Directory {
         accounts,
@@ -133,8 +133,8 @@ impl Resolver {
         (entity.arn.clone(), entity)
     }
 
-    fn roles(&mut self, roles: Registry<Role>) -> HashMap<AccountId, HashMap<Box<str>, super::Role>> {
-        let mut by_account: HashMap<AccountId, HashMap<Box<str>, super::Role>> = HashMap::new();
+    fn roles(&mut self, roles: Registry<Role>) -> Map<AccountId, Map<Box<str>, super::Role>> {
+        let mut by_account: Map<AccountId, Map<Box<str>, super::Role>> = Map::default();
         for Role { principal, trust, service_linked } in roles.into_vec() {
             let (owner, name) = (principal.identity.owner, principal.identity.name.clone());
             let entity = self.entity(principal, &[]);

@@ -1,10 +1,9 @@
-use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::thread;
 
 use super::*;
 use crate::access::{Decision, RawRequest};
-use crate::directory::{Directory, EntityTags, Loader, Resource, StoreOptions};
+use crate::directory::{Directory, EntityTags, Loader, Map, Resource, StoreOptions};
 use crate::snapshot::Revision;
 
 thread_local! {
@@ -20,7 +19,7 @@ pub(super) fn freed_here() {
 fn loaded(generation: u64) -> Loaded {
     let resource = Resource { account: None, tags: EntityTags::default(), policy: None };
     let name = format!("arn:aws:s3:::generation-{generation}").into();
-    let resources = HashMap::from([(name, resource)]).into();
+    let resources = Map::from_iter([(name, resource)]).into();
     let directory = Directory { resources, ..Directory::default() };
     Loaded { directory, revision: Revision([0; 32]), bytes: generation, warnings: Vec::new() }
 }

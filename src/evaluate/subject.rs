@@ -2,7 +2,7 @@
 
 use crate::access::{AccessRequest, Action, Caller, Principal, ResourceName};
 use crate::arn::{AccountId, Arn};
-use crate::directory::{Directory, Entity, EntityTags, Membership, Role};
+use crate::directory::{Directory, Entity, EntityTags, Membership, Resources, Role};
 use crate::policy::{CompiledPolicy, PrincipalFacts};
 
 /// What the store knows about the caller.
@@ -146,16 +146,22 @@ impl<'a> Object<'a> {
 
     /// The policy of the longest ARN that the resource continues with `/` or `:` governs it; its tags are its own.
     fn find_resource(directory: &'a Directory, arn: &Arn<'_>) -> Self {
-        let governing = || directory.resources.governing(arn);
         let mut object = Self::unknown(arn.account_id());
-        // Whose policy governs it owns it; where none does, the nearest owner that the store knows.
-        let with_policy = governing().find(|resource| resource.policy.is_some());
-        let owner = || governing().find_map(|resource| resource.account);
-        object.account = object.account.or_else(|| with_policy.map_or_else(owner, |resource| resource.account));
-        object.policy = with_policy.and_then(|resource| resource.policy.as_deref());
+        if !directory.resources.is_empty() {
+            object.governed_by(&directory.resources, arn);
+        }
         let described = directory.resources.get(arn.text).map(|resource| &resource.tags);
         object.tags = described.or_else(|| entity_with_arn(directory, arn).map(|entity| &entity.tags));
         object
+    }
+
+    fn governed_by(&mut self, resources: &'a Resources, arn: &Arn<'_>) {
+        let governing = || resources.governing(arn);
+        // Whose policy governs it owns it; where none does, the nearest owner that the store knows.
+        let with_policy = governing().find(|resource| resource.policy.is_some());
+        let owner = || governing().find_map(|resource| resource.account);
+        self.account = self.account.or_else(|| with_policy.map_or_else(owner, |resource| resource.account));
+        self.policy = with_policy.and_then(|resource| resource.policy.as_deref());
     }
 }
 

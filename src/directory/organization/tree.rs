@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::control_policies::{ControlPolicies, Level};
 use crate::access::shown;
 use crate::arn::AccountId;
-use crate::directory::Membership;
 use crate::directory::draft::Draft;
 use crate::directory::entity::elements;
 use crate::directory::identity::Place;
+use crate::directory::{Map, Membership};
 use crate::finding::Position;
 use crate::json::Node;
 
@@ -110,11 +110,11 @@ impl<'n> Tree<'n> {
         draft: &mut Draft,
         policies: &ControlPolicies<'_>,
         organization: &str,
-    ) -> HashMap<AccountId, Membership> {
+    ) -> Map<AccountId, Membership> {
         let levels: Vec<Level> = self.nodes.iter().map(|node| self.level(draft, policies, node)).collect();
         let (children, orphans) = self.children(draft);
         let mut reached = vec![false; self.nodes.len()];
-        let mut accounts = HashMap::new();
+        let mut accounts = Map::default();
         let top = Rc::new(Chain { path: format!("{organization}/"), levels: Vec::new() });
         let is_root = |(index, node): (usize, &TreeNode<'_>)| (node.kind == Kind::Root).then_some(index);
         let roots = self.nodes.iter().enumerate().filter_map(is_root);
