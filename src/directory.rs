@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::arn::{AccountId, Arn};
-use crate::policy::{CompiledPolicy, PolicySet};
+use crate::policy::{self, CompiledPolicy, PolicySet};
 
 pub use loader::Loader;
 pub use written::{Holder, Written};
@@ -67,15 +67,13 @@ pub struct Entity {
     /// user costs a pointer per set.
     pub policies: Box<[Arc<PolicySet>]>,
     /// Its permissions boundary.
-    pub boundary: Option<Arc<CompiledPolicy>>,
+    pub boundary: Option<Arc<PolicySet>>,
 }
 
 impl Entity {
     /// Its policies, each once, in however many ways it has it.
     pub fn each_policy(&self) -> impl Iterator<Item = &CompiledPolicy> {
-        let mut seen = HashSet::new();
-        let all = self.policies.iter().flat_map(|set| set.policies());
-        all.filter(move |policy| seen.insert(Arc::as_ptr(policy))).map(|policy| &**policy)
+        policy::each_policy(&self.policies)
     }
 }
 

@@ -31,13 +31,30 @@ enum Shape {
     Prefix(Box<str>),
     Suffix(Box<str>),
     /// No `*`, at least one `?`.
-    Fixed(Segment),
+    Fixed(Box<Segment>),
     /// At least one `*`.
-    General {
-        first: Segment,
-        middle: Box<[Segment]>,
-        last: Segment,
-    },
+    General(Box<General>),
+}
+
+#[derive(Clone, Debug)]
+struct General {
+    first: Segment,
+    middle: Box<[Segment]>,
+    last: Segment,
+}
+
+/// How the texts begin that a pattern matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Beginning<'p> {
+    /// What they all begin with.
+    pub text: &'p str,
+    /// Whether that is a whole text, and the pattern matches no other.
+    pub whole: bool,
+}
+
+impl Beginning<'_> {
+    /// Of a pattern of which nothing is known.
+    pub const ANY: Self = Self { text: "", whole: false };
 }
 
 impl Wildcard {
@@ -68,11 +85,20 @@ impl Wildcard {
             Shape::Prefix(prefix) => text.starts_with(&**prefix),
             Shape::Suffix(suffix) => text.ends_with(&**suffix),
             Shape::Fixed(segment) => segment.strip_prefix(text).is_some_and(str::is_empty),
-            Shape::General { first, middle, last } => {
-                let inner = first.strip_prefix(text).and_then(|rest| last.strip_suffix(rest));
-                inner.is_some_and(|inner| find_all(middle, inner))
-            }
+            Shape::General(general) => general.matches(text),
         }
+    }
+
+    /// How the texts begin that match.
+    pub fn beginning(&self) -> Beginning<'_> {
+        let text = match &self.shape {
+            Shape::Any | Shape::Suffix(_) => "",
+            Shape::Literal(text) => return Beginning { text, whole: true },
+            Shape::Prefix(text) => text,
+            Shape::Fixed(segment) => segment.beginning(),
+            Shape::General(general) => general.first.beginning(),
+        };
+        Beginning { text, whole: false }
     }
 
     /// Whether it matches every text.
@@ -93,6 +119,13 @@ pub fn tokens(pattern: &str) -> impl Iterator<Item = Token<'_>> {
     })
 }
 
+impl General {
+    fn matches(&self, text: &str) -> bool {
+        let inner = self.first.strip_prefix(text).and_then(|rest| self.last.strip_suffix(rest));
+        inner.is_some_and(|inner| find_all(&self.middle, inner))
+    }
+}
+
 fn find_all(segments: &[Segment], text: &str) -> bool {
     let mut rest = text;
     segments.iter().all(|segment| match segment.find_end(rest).and_then(|end| rest.get(end..)) {
@@ -109,7 +142,7 @@ impl Shape {
     fn of(mut segments: Vec<Segment>) -> Self {
         let last = segments.pop().unwrap_or_default();
         if segments.is_empty() {
-            return if last.has_any { Self::Fixed(last) } else { Self::Literal(last.text.into()) };
+            return if last.has_any { Self::Fixed(Box::new(last)) } else { Self::Literal(last.text.into()) };
         }
         let first = segments.remove(0);
         let middle: Box<[_]> = segments.into_iter().filter(|s| !s.is_empty()).map(Segment::prepared).collect();
@@ -117,7 +150,7 @@ impl Shape {
             (true, true, true) => Self::Any,
             (false, true, true) if !first.has_any => Self::Prefix(first.text.into()),
             (true, true, false) if !last.has_any => Self::Suffix(last.text.into()),
-            _ => Self::General { first, middle, last },
+            _ => Self::General(Box::new(General { first, middle, last })),
         }
     }
 }
@@ -136,6 +169,13 @@ struct Segment {
 impl Segment {
     fn is_empty(&self) -> bool {
         self.text.is_empty()
+    }
+
+    /// Its characters up to the first that may be any.
+    fn beginning(&self) -> &str {
+        let gap = self.gaps.iter().position(|gap| *gap);
+        let end = gap.and_then(|gap| self.text.char_indices().nth(gap)).map(|(start, _)| start);
+        end.map_or(&self.text, |end| self.text.get(..end).unwrap_or_default())
     }
 
     fn push_text(&mut self, text: &str) {
@@ -308,6 +348,24 @@ mod tests {
     }
 
     #[test]
+    fn beginnings() {
+        let cases = [
+            ("*", ("", false)),
+            ("*a", ("", false)),
+            ("a*", ("a", false)),
+            ("ab", ("ab", true)),
+            ("", ("", true)),
+            ("é?a", ("é", false)),
+            ("ab?*c", ("ab", false)),
+            ("?a", ("", false)),
+            ("a*b*", ("a", false)),
+        ];
+        for (pattern, (text, whole)) in cases {
+            assert_eq!(Wildcard::new(pattern).beginning(), Beginning { text, whole }, "{pattern}");
+        }
+    }
+
+    #[test]
     fn text_tokens_are_never_wildcards() {
         let literal_star = Wildcard::from_tokens([Token::Text("a*"), Token::AnyRun]);
         assert!(literal_star.matches("a*b"));
@@ -329,7 +387,11 @@ mod tests {
         #[test]
         fn agrees_with_the_definition(pattern in "[ab?*é]{0,10}", text in "[abé]{0,12}") {
             let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-            prop_assert_eq!(Wildcard::new(&pattern).matches(&text), oracle(&p, &t));
+            let pattern = Wildcard::new(&pattern);
+            prop_assert_eq!(pattern.matches(&text), oracle(&p, &t));
+            let Beginning { text: beginning, whole } = pattern.beginning();
+            let begins = if whole { text == beginning } else { text.starts_with(beginning) };
+            prop_assert!(begins || !pattern.matches(&text), "what matches begins so");
         }
 
         #[test]

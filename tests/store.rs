@@ -288,7 +288,7 @@ fn render_entity(kind: &str, entity: &Entity) -> String {
     for attached in entity.each_policy() {
         let _ = writeln!(text, "  policy {}", policy(attached));
     }
-    if let Some(boundary) = &entity.boundary {
+    for boundary in entity.boundary.iter().flat_map(|set| set.policies()) {
         let _ = writeln!(text, "  boundary {}", policy(boundary));
     }
     text

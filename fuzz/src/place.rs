@@ -30,7 +30,7 @@ pub fn directory(kind: PolicyKind, policy: CompiledPolicy, open: CompiledPolicy)
         policies: Box::new([Arc::new(PolicySet::new(vec![
             if_kind(PolicyKind::Identity).unwrap_or_else(|| Arc::clone(&open)),
         ]))]),
-        boundary: if_kind(PolicyKind::Identity),
+        boundary: if_kind(PolicyKind::Identity).map(|policy| Arc::new(PolicySet::new(vec![policy]))),
     };
     let trust = if_kind(PolicyKind::Trust).unwrap_or_else(|| Arc::clone(&open));
     let role = Role { entity: entity(ROLE), trust, service_linked: false };

@@ -112,8 +112,8 @@ struct Resolver {
     managed_policies: ManagedPolicies,
     groups: Registry<Group>,
     sets: PolicySets,
-    /// By number of the group; None of one without policies.
-    group_sets: Vec<Option<Arc<PolicySet>>>,
+    /// By number of the group.
+    group_sets: Vec<Vec<Arc<PolicySet>>>,
 }
 
 impl Resolver {
@@ -121,7 +121,7 @@ impl Resolver {
         let groups = self.groups.iter();
         let resolve = |group: &Group| {
             let attached = self.managed_policies.attached(&group.identity, &group.grants.attached, &mut self.problems);
-            self.sets.set(group.grants.inline.clone(), attached)
+            self.sets.sets(group.grants.inline.clone(), attached)
         };
         self.group_sets = groups.map(resolve).collect();
     }
@@ -149,8 +149,8 @@ impl Resolver {
     fn entity(&mut self, principal: Principal, groups: &[usize]) -> Entity {
         let Principal { identity, unique_id, tags, grants: Grants { inline, attached }, boundary } = principal;
         let attached = self.managed_policies.attached(&identity, &attached, &mut self.problems);
-        let mut policies = Vec::from_iter(self.sets.set(inline, attached));
-        for set in groups.iter().filter_map(|group| self.group_sets.get(*group)?.as_ref()) {
+        let mut policies = self.sets.sets(inline, attached);
+        for set in groups.iter().filter_map(|group| self.group_sets.get(*group)).flatten() {
             // A group may be named twice, and may have just what is attached directly.
             if !policies.iter().any(|known| Arc::ptr_eq(known, set)) {
                 policies.push(Arc::clone(set));
@@ -159,6 +159,7 @@ impl Resolver {
         let boundary = boundary.and_then(|boundary| {
             self.managed_policies.find(&identity, &boundary, "permissions boundary", &mut self.problems)
         });
+        let boundary = boundary.map(|policy| self.sets.set(vec![policy]));
         Entity { arn: identity.arn, unique_id, tags, policies: policies.into(), boundary }
     }
 

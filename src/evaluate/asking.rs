@@ -94,12 +94,15 @@ impl Case<'_> {
 
     /// If the request came through an endpoint that the store knows, it must allow (rule 66).
     fn ask_vpc_endpoints<A: Audience>(&self, circumstances: &Asked<'_, '_, A>) -> Opinion {
-        let Some(ids) = self.request.context.get("aws:sourcevpce") else {
+        let endpoints = &self.snapshot.directory.vpc_endpoints;
+        // Whether the request names one matters only to whoever listens, if the store knows none.
+        let may_matter = A::EXHAUSTIVE || !endpoints.is_empty();
+        let Some(ids) = may_matter.then(|| self.request.context.get("aws:sourcevpce")).flatten() else {
             return Opinion::Unstated(Reason::NoEndpoint);
         };
         let mut opinion = Opinion::Unstated(Reason::UnknownEndpoint);
         let mut all = Verdict { denied: false, granted: Some(GrantClass::Caller) };
-        for endpoint in ids.iter().filter_map(|id| self.snapshot.directory.vpc_endpoints.get(*id)) {
+        for endpoint in ids.iter().filter_map(|id| endpoints.get(*id)) {
             all = all.and(layer::ask(PolicyType::VpcEndpoint, [&*endpoint.policy], circumstances));
             opinion = Opinion::Stated(all);
         }
@@ -134,14 +137,7 @@ impl Case<'_> {
             }
             (Principal::Root(_), _) => Opinion::Unstated(Reason::UnknownAccount),
             (_, Some(entity)) => {
-                Opinion::Stated(match A::EXHAUSTIVE {
-                    // A policy that somebody has in several ways is told of once.
-                    true => layer::ask(PolicyType::Identity, entity.each_policy(), circumstances),
-                    false => {
-                        let policies = entity.policies.iter().flat_map(|set| set.policies());
-                        layer::ask(PolicyType::Identity, policies.map(|policy| &**policy), circumstances)
-                    }
-                })
+                Opinion::Stated(layer::ask_sets(PolicyType::Identity, &entity.policies, circumstances))
             }
             (_, None) => Opinion::Unstated(Reason::UnknownCaller),
         }
@@ -154,8 +150,10 @@ impl Case<'_> {
     }
 
     fn ask_boundary<A: Audience>(&self, circumstances: &Asked<'_, '_, A>) -> Opinion {
-        match self.subject.entity.and_then(|entity| entity.boundary.as_deref()) {
-            Some(boundary) => Opinion::Stated(layer::ask(PolicyType::PermissionsBoundary, [boundary], circumstances)),
+        match self.subject.entity.and_then(|entity| entity.boundary.as_ref()) {
+            Some(boundary) => {
+                Opinion::Stated(layer::ask_sets(PolicyType::PermissionsBoundary, [boundary], circumstances))
+            }
             None => Opinion::Unstated(Reason::NoBoundary),
         }
     }

@@ -65,7 +65,7 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
             }
             KeySource::PrincipalOrgId => self.organization_id(self.subject.account(), key),
             KeySource::PrincipalOrgPaths => self.organization_path(self.subject.account(), key),
-            KeySource::ResourceAccount => one(self.object.account.map(account_text)),
+            KeySource::ResourceAccount => one(self.object.account.as_ref().map(account_text)),
             KeySource::ResourceOrgId => self.organization_id(self.object.account, key),
             KeySource::ResourceOrgPaths => self.organization_path(self.object.account, key),
             KeySource::ResourceTag { service, tag } => self.resource_tag(service, tag, key),
@@ -107,7 +107,7 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
         if matches!(self.subject.principal, Principal::Anonymous) {
             return Some(Cow::Borrowed("anonymous"));
         }
-        self.subject.principal.caller().map(|caller| account_text(caller.account))
+        self.subject.principal.caller().map(|caller| account_text(&caller.account))
     }
 
     fn service_name(&self) -> Option<&'a str> {
@@ -123,7 +123,7 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
     fn user_id(&self, key: &ConditionKey) -> Values<'_> {
         let unique_id = self.subject.entity.and_then(|entity| entity.unique_id.as_deref());
         let known = match self.subject.principal {
-            Principal::Root(caller) => Some(account_text(caller.account)),
+            Principal::Root(caller) => Some(account_text(&caller.account)),
             Principal::User(_) => unique_id.map(Cow::Borrowed),
             Principal::AssumedRole(_, session) => unique_id.map(|id| Cow::Owned(format!("{id}:{session}"))),
             Principal::FederatedUser(caller) => Some(Cow::Owned(format!("{}:{}", caller.account, caller.name))),
@@ -209,11 +209,11 @@ impl<A: Audience> Resolve for RequestFacts<'_, A> {
         self.audience
     }
 
-    fn resolve(&self, key: &ConditionKey) -> Option<String> {
+    fn resolve(&self, key: &ConditionKey) -> Option<Cow<'_, str>> {
         let value = match self.values(key) {
             Values::Absent => return None,
-            Values::One(value) => value.into_owned(),
-            Values::Given([value]) => (*value).to_owned(),
+            Values::One(value) => value,
+            Values::Given([value]) => Cow::Borrowed(*value),
             Values::Given(_) => return None,
         };
         (key.cardinality != Cardinality::Multi && !value.is_empty()).then_some(value)
@@ -224,6 +224,6 @@ fn one(value: Option<Cow<'_, str>>) -> Values<'_> {
     value.map_or(Values::Absent, Values::One)
 }
 
-fn account_text<'a>(account: AccountId) -> Cow<'a, str> {
-    Cow::Owned(account.to_string())
+fn account_text(account: &AccountId) -> Cow<'_, str> {
+    Cow::Borrowed(account.as_str())
 }

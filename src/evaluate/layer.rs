@@ -1,12 +1,15 @@
 //! One layer: the policies of one type that have a say, and what they say.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::audience::Audience;
 use super::facts::RequestFacts;
 use super::trace::OrganizationNode;
-use crate::access::{PolicyType, StatementRef};
-use crate::policy::{Circumstances, CompiledPolicy, Effect, GrantClass, Resolve as _};
+use crate::access::{Action, PolicyType, ResourceName, StatementRef};
+use crate::policy::{
+    self, Circumstances, CompiledPolicy, CompiledStatement, Effect, GrantClass, PolicySet, Resolve as _, Seeker,
+};
 
 /// What the policies of one layer, or of one level of it, say to a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,13 +21,21 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
+    /// Takes in what came of asking a statement.
+    fn add(&mut self, effect: Effect, applies: Option<GrantClass>) {
+        match effect {
+            Effect::Allow => self.granted = self.granted.max(applies),
+            Effect::Deny => self.denied |= applies.is_some(),
+        }
+    }
+
     /// What two say of which each must allow.
     pub(super) fn and(self, other: Self) -> Self {
         Self { denied: self.denied | other.denied, granted: self.granted.min(other.granted) }
     }
 }
 
-/// Asks every statement of a layer. Where nobody listens, statements that cannot change the verdict are left out.
+/// Asks the policies of a layer.
 pub(super) fn ask<'p, A: Audience>(
     policy_type: PolicyType,
     policies: impl IntoIterator<Item = &'p CompiledPolicy>,
@@ -40,28 +51,77 @@ pub(super) fn ask_level<'p, A: Audience>(
     policies: impl IntoIterator<Item = &'p CompiledPolicy>,
     circumstances: &Circumstances<'_, RequestFacts<'_, A>>,
 ) -> Verdict {
+    if A::EXHAUSTIVE {
+        return tell(policy_type, node, policies, circumstances);
+    }
+    Scale::weigh(circumstances, |request, scale| {
+        policies.into_iter().try_for_each(|policy| policy.search(request, scale))
+    })
+}
+
+/// As [`ask`], of policies in sets.
+pub(super) fn ask_sets<'p, A: Audience>(
+    policy_type: PolicyType,
+    sets: impl IntoIterator<Item = &'p Arc<PolicySet>>,
+    circumstances: &Circumstances<'_, RequestFacts<'_, A>>,
+) -> Verdict {
+    if A::EXHAUSTIVE {
+        return tell(policy_type, || None, policy::each_policy(sets), circumstances);
+    }
+    Scale::weigh(circumstances, |request, scale| sets.into_iter().try_for_each(|set| set.search(request, scale)))
+}
+
+/// Asks every statement, and tells of each.
+fn tell<'p, A: Audience>(
+    policy_type: PolicyType,
+    node: impl FnOnce() -> Option<OrganizationNode>,
+    policies: impl IntoIterator<Item = &'p CompiledPolicy>,
+    circumstances: &Circumstances<'_, RequestFacts<'_, A>>,
+) -> Verdict {
     let audience = circumstances.facts.listener();
     let mut verdict = Verdict::default();
     for policy in policies {
         for (index, statement) in policy.statements.iter().enumerate() {
-            let settled = match statement.effect {
-                Effect::Allow => verdict.denied || verdict.granted == Some(GrantClass::Caller),
-                Effect::Deny => verdict.denied,
-            };
-            if settled && !A::EXHAUSTIVE {
-                continue;
-            }
             let class = statement.applies(circumstances);
             audience.statement(policy_type, policy, index, class);
-            match (class, statement.effect) {
-                (Some(_), Effect::Allow) => verdict.granted = verdict.granted.max(class),
-                (Some(_), Effect::Deny) => verdict.denied = true,
-                (None, _) => {}
-            }
+            verdict.add(statement.effect, class);
         }
     }
     audience.level(node, verdict);
     verdict
+}
+
+/// Asks the statements that can change a verdict, until none can.
+struct Scale<'c, 'f, A> {
+    circumstances: &'c Circumstances<'c, RequestFacts<'f, A>>,
+    verdict: Verdict,
+}
+
+impl<'c, 'f, A: Audience> Scale<'c, 'f, A> {
+    fn weigh(
+        circumstances: &'c Circumstances<'c, RequestFacts<'f, A>>,
+        search: impl FnOnce((&Action<'_>, &ResourceName<'_>), &mut Self) -> ControlFlow<()>,
+    ) -> Verdict {
+        let mut scale = Self { circumstances, verdict: Verdict::default() };
+        // What ended the search is in the verdict.
+        let _ = search((circumstances.action, circumstances.resource), &mut scale);
+        scale.verdict
+    }
+}
+
+impl<A: Audience> Seeker for Scale<'_, '_, A> {
+    fn wants(&self, effect: Effect) -> bool {
+        match effect {
+            Effect::Allow => self.verdict.granted != Some(GrantClass::Caller),
+            Effect::Deny => true,
+        }
+    }
+
+    /// A Deny is final.
+    fn found(&mut self, statement: &CompiledStatement) -> ControlFlow<()> {
+        self.verdict.add(statement.effect, statement.applies(self.circumstances));
+        if self.verdict.denied { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 }
 
 /// Names a statement and its place.

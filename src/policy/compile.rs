@@ -1,10 +1,12 @@
 //! A document as written becomes a policy as used.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::action::{self, ActionMatcher};
 use super::condition::{self, CompiledCondition, Facts};
 use super::document::{Effect, PolicyDocument, Reader, Statement};
+use super::index::{Index, Key, ResourceKey, Seeker};
 use super::listener::Listener;
 use super::principal::{self, GrantClass, PrincipalFacts, PrincipalMatcher};
 use super::resource::{self, ResourceMatcher};
@@ -21,6 +23,9 @@ pub struct CompiledPolicy {
     pub name: PolicyName,
     /// Its statements, in the order of the document.
     pub statements: Box<[CompiledStatement]>,
+    /// Of the statements, if they are many and the policy is asked alone: those of identities are asked in a
+    /// [`PolicySet`](super::PolicySet).
+    index: Option<Box<Index>>,
 }
 
 /// A statement as it is used.
@@ -58,6 +63,27 @@ impl CompiledPolicy {
     pub fn statement_count(&self) -> usize {
         self.statements.len()
     }
+
+    /// How many actions and resources its statements list.
+    pub fn pattern_count(&self) -> usize {
+        self.statements.iter().map(|statement| statement.action.count() + statement.resource.count()).sum()
+    }
+
+    /// Shows statements that may be about an action and a resource, until the seeker has enough.
+    pub fn search(&self, request: (&Action<'_>, &ResourceName<'_>), seeker: &mut impl Seeker) -> ControlFlow<()> {
+        match &self.index {
+            Some(index) => index.search(|_, statement| self.statements.get(statement as usize), request, seeker),
+            None => self.scan(seeker),
+        }
+    }
+
+    /// Shows all statements, until the seeker has enough.
+    pub(super) fn scan(&self, seeker: &mut impl Seeker) -> ControlFlow<()> {
+        self.statements.iter().try_for_each(|statement| match seeker.wants(statement.effect) {
+            true => seeker.found(statement),
+            false => ControlFlow::Continue(()),
+        })
+    }
 }
 
 impl CompiledStatement {
@@ -70,6 +96,16 @@ impl CompiledStatement {
         let class = self.principal.matches(principal, self.effect, facts.listener())?;
         let resource_matches = self.resource.matches(resource, self.effect, *facts);
         (resource_matches && self.conditions_hold(*facts)).then_some(class)
+    }
+
+    /// How the resources and the actions begin that it is about, without those that others cover.
+    pub(super) fn keys(&self) -> (Vec<ResourceKey>, Vec<Key>) {
+        let (mut resources, mut actions) = (self.resource.keys(), self.action.keys());
+        resources.sort_unstable();
+        resources.dedup_by(|next, kept| kept.covers(next));
+        actions.sort_unstable();
+        actions.dedup_by(|next, kept| kept.covers(next));
+        (resources, actions)
     }
 
     fn conditions_hold<F: Facts>(&self, facts: &F) -> bool {
@@ -112,8 +148,17 @@ pub(super) fn compile(
     let by_aws = name.reference.contains(":iam::aws:policy/");
     let dialect = Dialect { variables: document.variables, by_aws, kind, of_s3 };
     let compile = |s| statement(s, dialect, reader);
-    let statements = document.statements.iter().map(compile).collect();
-    CompiledPolicy { name, statements }
+    let statements: Box<[_]> = document.statements.iter().map(compile).collect();
+    let index = match kind {
+        // Those of sessions are small, come with requests, and take the place that they are given.
+        PolicyKind::Identity | PolicyKind::Session => None,
+        PolicyKind::Resource
+        | PolicyKind::Trust
+        | PolicyKind::ServiceControl
+        | PolicyKind::ResourceControl
+        | PolicyKind::VpcEndpoint => Index::new(std::iter::once(&*statements)),
+    };
+    CompiledPolicy { name, statements, index: index.map(Box::new) }
 }
 
 fn statement(statement: &Statement, dialect: Dialect, reader: &mut Reader<'_>) -> CompiledStatement {

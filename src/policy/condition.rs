@@ -93,6 +93,15 @@ impl Values<'_> {
         }
     }
 
+    /// The only one, if it is.
+    fn only(&self) -> Option<&str> {
+        match self {
+            Self::One(value) => Some(value),
+            Self::Given([value]) => Some(value),
+            Self::Absent | Self::Given(_) => None,
+        }
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let (one, given): (Option<&str>, &[&str]) = match self {
@@ -144,15 +153,14 @@ impl CompiledCondition {
 
     /// An operator without quantifier (rules 30, 31, 42 and 43).
     fn plain(&self, values: &Values<'_>, negated: bool, satisfies: impl Fn(&str) -> Option<bool>) -> Option<bool> {
-        if values.len() == 0 {
+        if let Values::Absent | Values::Given([]) = values {
             return Some(negated || self.if_exists);
         }
-        match (self.key.cardinality, values.len()) {
-            (Cardinality::Multi, _) => Some(false),
-            (Cardinality::Single | Cardinality::Unknown, 1) => values.iter().map(satisfies).next().flatten(),
-            (Cardinality::Unknown, _) => Some(false),
+        match (self.key.cardinality, values.only()) {
+            (Cardinality::Multi, _) | (Cardinality::Unknown, None) => Some(false),
+            (Cardinality::Single | Cardinality::Unknown, Some(value)) => satisfies(value),
             // AWS never gives this key several values: there is no right answer.
-            (Cardinality::Single, _) => None,
+            (Cardinality::Single, None) => None,
         }
     }
 }

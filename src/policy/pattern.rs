@@ -1,9 +1,10 @@
 //! Patterns that are compared with a request: plain texts and ARNs, with wildcards and variables.
 
+use super::index::{Key, ResourceKey};
 use super::listener::Listener;
 use super::variable::{Resolve, Template};
 use crate::arn::Arn;
-use crate::wildcard::Wildcard;
+use crate::wildcard::{Beginning, Wildcard};
 
 /// A text with wildcards, compiled as far as its variables allow.
 #[derive(Clone, Debug)]
@@ -24,14 +25,20 @@ impl TextPattern {
         }
     }
 
-    /// Whether a text matches; None where a variable has no value.
-    pub(super) fn matches(&self, text: &str, values: &impl Resolve) -> Option<bool> {
+    /// Whether a text matches; None where a variable has no value. That one behind a difference has none is told only if
+    /// `unresolved` matters.
+    pub(super) fn matches(&self, text: &str, values: &impl Resolve, unresolved: bool) -> Option<bool> {
         match self {
             Self::Fixed(wildcard) => Some(wildcard.matches(text)),
-            Self::Variable(template) => {
-                let substituted = template.substitute(values)?;
-                Some(Wildcard::from_tokens(substituted.tokens()).matches(text))
-            }
+            Self::Variable(template) => template.matches(text, values, unresolved),
+        }
+    }
+
+    /// How the texts begin that match.
+    fn beginning(&self) -> Beginning<'_> {
+        match self {
+            Self::Fixed(wildcard) => wildcard.beginning(),
+            Self::Variable(template) => template.beginning(),
         }
     }
 
@@ -39,7 +46,7 @@ impl TextPattern {
     fn resolves(&self, values: &impl Resolve) -> bool {
         match self {
             Self::Fixed(_) => true,
-            Self::Variable(template) => template.substitute(values).is_some(),
+            Self::Variable(template) => template.resolves(values),
         }
     }
 
@@ -48,47 +55,90 @@ impl TextPattern {
     }
 }
 
-/// A pattern of an ARN, compared part by part (evaluation.md, rules 23 and 40): wildcards stay within their part; in
-/// the last part they cross `:` and `/`.
+/// A pattern of an ARN (evaluation.md, rules 23 and 40): wildcards stay within their part; in the last part they cross `:` and
+/// `/`.
 #[derive(Clone, Debug)]
-pub(super) struct ArnPattern {
-    /// One pattern per part, up to the last one that is not `*`.
-    parts: Box<[TextPattern]>,
+pub(super) enum ArnPattern {
+    /// Only the last part has wildcards or variables, if any: as a text.
+    Text(TextPattern),
+    /// Compared part by part: one pattern per part, up to the last one that is not `*`.
+    Parts(Box<[TextPattern]>),
 }
+
+/// Where the last part of an ARN stands.
+const LAST_PART: usize = 5;
 
 impl ArnPattern {
     /// Compiles a template. None if it has fewer than six parts and does not end in `*`, or if no ARN begins like it: it
     /// would never match, and a Deny with it never deny.
     pub(super) fn new(template: &Template) -> Option<Self> {
-        let parts = template.split_at_colons(6);
-        if parts.len() < 6 && !template.ends_with_any_run() {
+        let parts = template.split_at_colons(LAST_PART + 1);
+        if parts.len() <= LAST_PART && !template.ends_with_any_run() {
             return None;
         }
         let mut parts: Vec<_> = parts.into_iter().map(TextPattern::new).collect();
         if matches!(parts.first(), Some(TextPattern::Fixed(first)) if !first.matches("arn")) {
             return None;
         }
+        if parts.iter().position(|part| !part.beginning().whole).unwrap_or(LAST_PART) == LAST_PART {
+            return Some(Self::Text(TextPattern::new(template.clone())));
+        }
         while parts.last().is_some_and(TextPattern::is_any) {
             parts.pop();
         }
-        Some(Self { parts: parts.into() })
+        Some(Self::Parts(parts.into()))
+    }
+
+    fn patterns(&self) -> &[TextPattern] {
+        match self {
+            Self::Text(pattern) => std::slice::from_ref(pattern),
+            Self::Parts(parts) => parts,
+        }
+    }
+
+    pub(super) fn has_variables(&self) -> bool {
+        self.patterns().iter().any(|pattern| matches!(pattern, TextPattern::Variable(_)))
+    }
+
+    /// How the ARNs begin that match; or their last part, if that tells more.
+    pub(super) fn key(&self) -> ResourceKey {
+        let parts = match self {
+            Self::Text(pattern) => return ResourceKey::Arn(pattern.beginning().into()),
+            Self::Parts(parts) => parts,
+        };
+        if let Some(last) = parts.get(LAST_PART).map(TextPattern::beginning).filter(|last| !last.text.is_empty()) {
+            return ResourceKey::LastPart(last.into());
+        }
+        let mut text = String::new();
+        for Beginning { text: part, whole } in parts.iter().map(TextPattern::beginning) {
+            text.push_str(part);
+            if !whole {
+                break;
+            }
+            text.push(':');
+        }
+        ResourceKey::Arn(Key { text, whole: false })
     }
 
     /// Whether an ARN matches; None where a variable has no value. That a variable after a part that differs has none is
     /// told only if `unresolved` matters.
     pub(super) fn matches<R: Resolve>(&self, arn: &Arn<'_>, values: &R, unresolved: bool) -> Option<bool> {
-        let mut parts = self.parts.iter().zip(arn.parts());
+        let parts = match self {
+            Self::Text(pattern) => return pattern.matches(arn.text, values, unresolved),
+            Self::Parts(parts) => parts,
+        };
+        let mut parts = parts.iter().zip(arn.parts());
         while let Some((pattern, part)) = parts.next() {
-            if !pattern.matches(part, values)? {
+            if !pattern.matches(part, values, unresolved)? {
                 return fails(parts.map(|(pattern, _)| pattern), values, unresolved);
             }
         }
         Some(true)
     }
 
-    /// What it says to a request without resource: as [`Self::matches`] where the first part differs.
+    /// What it says to a request without resource: it does not match.
     pub(super) fn fails(&self, values: &impl Resolve, unresolved: bool) -> Option<bool> {
-        fails(self.parts.iter(), values, unresolved)
+        fails(self.patterns().iter(), values, unresolved)
     }
 }
 
@@ -105,6 +155,8 @@ fn fails<'p, R: Resolve>(
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::super::key::ConditionKey;
     use super::super::listener::Nobody;
     use super::super::variable::Syntax;
@@ -119,7 +171,7 @@ mod tests {
             &Nobody
         }
 
-        fn resolve(&self, _: &ConditionKey) -> Option<String> {
+        fn resolve(&self, _: &ConditionKey) -> Option<Cow<'_, str>> {
             None
         }
     }

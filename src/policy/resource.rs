@@ -4,6 +4,7 @@ use super::Effect;
 use super::compile::Dialect;
 use super::condition;
 use super::document::{Element, Reader, Text};
+use super::index::{ByResource, Key, ResourceKey};
 use super::listener::{ElementName, Found, Listener};
 use super::pattern::ArnPattern;
 use super::variable::{Resolve, Syntax, Template};
@@ -15,12 +16,17 @@ pub(super) enum ResourceMatcher {
     /// The statement has no Resource: it is about whatever its policy is attached to.
     Unsaid,
     /// `Resource` or `NotResource`.
-    Patterns {
-        /// `NotResource`: all that no pattern matches.
-        negated: bool,
-        /// The patterns.
-        patterns: Box<[ResourcePattern]>,
-    },
+    Patterns(Patterns),
+}
+
+/// The entries of the element.
+#[derive(Debug)]
+pub(super) struct Patterns {
+    /// `NotResource`: all that no pattern matches.
+    negated: bool,
+    patterns: Box<[ResourcePattern]>,
+    /// Of the patterns, if they are many, and nothing matters but whether one matches.
+    index: Option<Box<ByResource>>,
 }
 
 /// One entry of the element.
@@ -37,9 +43,47 @@ pub(super) enum ResourcePattern {
 impl ResourceMatcher {
     /// Whether the statement is about this resource.
     pub(super) fn matches<R: Resolve>(&self, resource: &ResourceName<'_>, effect: Effect, values: &R) -> bool {
-        let Self::Patterns { negated, patterns } = self else {
-            return true;
-        };
+        match self {
+            Self::Unsaid => true,
+            Self::Patterns(patterns) => patterns.matches(resource, effect, values),
+        }
+    }
+
+    /// How many patterns it has.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Patterns(Patterns { patterns, .. }) => patterns.len(),
+            Self::Unsaid => 0,
+        }
+    }
+
+    /// How the resources begin that it is about.
+    pub(super) fn keys(&self) -> Vec<ResourceKey> {
+        match self {
+            Self::Patterns(Patterns { negated: false, patterns, .. }) => {
+                patterns.iter().filter_map(ResourcePattern::key).collect()
+            }
+            Self::Patterns(_) | Self::Unsaid => vec![ResourceKey::Arn(Key::default())],
+        }
+    }
+}
+
+impl Patterns {
+    fn new(negated: bool, patterns: Box<[ResourcePattern]>) -> Self {
+        // Whether a variable has a value matters to what is negated, whatever it is compared with (rule 49).
+        let plain = !negated || !patterns.iter().any(ResourcePattern::has_variables);
+        let any = || ResourceKey::Arn(Key::default());
+        let keys = patterns.iter().map(|pattern| pattern.key().unwrap_or_else(any));
+        let index = if plain { ByResource::of_patterns(keys) } else { None };
+        Self { negated, patterns, index }
+    }
+
+    fn matches<R: Resolve>(&self, resource: &ResourceName<'_>, effect: Effect, values: &R) -> bool {
+        let Self { negated, patterns, index } = self;
+        if let (Some(index), false) = (index, R::Listener::EXHAUSTIVE) {
+            let matches = |pattern: &ResourcePattern| pattern.matches(resource, values, *negated) == Some(true);
+            return index.any(resource, |place| patterns.get(place).is_some_and(matches)) != *negated;
+        }
         let (mut any, mut unresolved) = (false, false);
         for (index, pattern) in patterns.iter().enumerate() {
             let matched = pattern.matches(resource, values, *negated);
@@ -71,6 +115,19 @@ impl ResourcePattern {
             (Self::Arn(pattern), ResourceName::Arn(arn)) => pattern.matches(arn, values, unresolved),
         }
     }
+
+    fn has_variables(&self) -> bool {
+        matches!(self, Self::Arn(pattern) if pattern.has_variables())
+    }
+
+    /// How the resources begin that match. None if none do.
+    fn key(&self) -> Option<ResourceKey> {
+        match self {
+            Self::Any => Some(ResourceKey::Arn(Key::default())),
+            Self::Arn(pattern) => Some(pattern.key()),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// Compiles the element.
@@ -86,7 +143,7 @@ pub(super) fn compile(
     // A pattern that matches nothing is harmless only where matching means granting.
     let lenient = dialect.by_aws && effect == Effect::Allow && !element.negated;
     let patterns = element.value.iter().filter_map(|text| pattern(text, dialect, lenient, reader)).collect();
-    ResourceMatcher::Patterns { negated: element.negated, patterns }
+    ResourceMatcher::Patterns(Patterns::new(element.negated, patterns))
 }
 
 fn pattern(text: &Text, dialect: Dialect, lenient: bool, reader: &mut Reader<'_>) -> Option<ResourcePattern> {

@@ -1,8 +1,10 @@
 //! Policy variables: `${key}`, `${key, 'default'}`, `${*}`, `${?}`, `${$}` (evaluation.md, section 6).
 
+use std::borrow::Cow;
+
 use super::key::ConditionKey;
 use super::listener::Listener;
-use crate::wildcard::{self, Token};
+use crate::wildcard::{self, Beginning, Token, Wildcard};
 
 /// A text with wildcards and variables, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +52,16 @@ pub trait Resolve {
     fn listener(&self) -> &Self::Listener;
 
     /// The value; None where the key is absent, empty or has several values.
-    fn resolve(&self, key: &ConditionKey) -> Option<String>;
+    fn resolve(&self, key: &ConditionKey) -> Option<Cow<'_, str>>;
+}
+
+impl Variable {
+    /// What it stands for. None where it has neither a value nor a default.
+    pub(super) fn value<'v>(&'v self, values: &'v impl Resolve) -> Option<Cow<'v, str>> {
+        let value = values.resolve(&self.key).or_else(|| self.default.as_deref().map(Cow::Borrowed));
+        values.listener().variable(&self.key, value.as_deref());
+        value
+    }
 }
 
 impl Template {
@@ -76,15 +87,71 @@ impl Template {
 
     /// The keys that it refers to.
     pub(super) fn keys(&self) -> impl Iterator<Item = &ConditionKey> {
+        self.variables().map(|variable| &variable.key)
+    }
+
+    fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Variable(variable) => Some(&variable.key),
+            Piece::Variable(variable) => Some(&**variable),
             Piece::Text(_) | Piece::AnyRun | Piece::AnyOne => None,
         })
     }
 
-    /// Whether it is one variable and nothing else.
-    pub(super) fn is_lone_variable(&self) -> bool {
-        matches!(*self.pieces, [Piece::Variable(_)])
+    /// The variable, if it is one and nothing else.
+    pub(super) fn lone_variable(&self) -> Option<&Variable> {
+        if let [Piece::Variable(variable)] = &*self.pieces { Some(variable) } else { None }
+    }
+
+    /// How the texts begin that it matches, whatever the values of its variables.
+    pub(super) fn beginning(&self) -> Beginning<'_> {
+        match self.pieces.first() {
+            Some(Piece::Text(text)) => Beginning { text, whole: false },
+            Some(Piece::AnyRun | Piece::AnyOne | Piece::Variable(_)) | None => Beginning::ANY,
+        }
+    }
+
+    /// Whether a text matches with the values of its variables put in; None where one has no value (rule 49). Whether one
+    /// behind a difference has none is told only if `unresolved` matters.
+    pub(super) fn matches<R: Resolve>(&self, text: &str, values: &R, unresolved: bool) -> Option<bool> {
+        if R::Listener::EXHAUSTIVE || !self.is_simple() {
+            return self.matches_by_pattern(text, values, unresolved);
+        }
+        let mut rest = Some(text);
+        for piece in &self.pieces {
+            rest = match piece {
+                Piece::Text(text) => rest.and_then(|rest| rest.strip_prefix(&**text)),
+                Piece::Variable(variable) => {
+                    let value = variable.value(values)?;
+                    rest.and_then(|rest| rest.strip_prefix(&*value))
+                }
+                Piece::AnyOne => rest.and_then(|rest| rest.strip_prefix(|_: char| true)),
+                Piece::AnyRun => rest.map(|_| ""),
+            };
+            if rest.is_none() && !unresolved {
+                return Some(false);
+            }
+        }
+        Some(rest == Some(""))
+    }
+
+    /// As [`Self::matches`], of any template and at some expense.
+    fn matches_by_pattern<R: Resolve>(&self, text: &str, values: &R, unresolved: bool) -> Option<bool> {
+        let all_matters = R::Listener::EXHAUSTIVE || unresolved;
+        if !all_matters && !text.starts_with(self.beginning().text) {
+            return Some(false);
+        }
+        Some(Wildcard::from_tokens(self.substitute(values)?.tokens()).matches(text))
+    }
+
+    /// Whether all of its variables have values.
+    pub(super) fn resolves(&self, values: &impl Resolve) -> bool {
+        self.variables().all(|variable| variable.value(values).is_some())
+    }
+
+    /// Whether no `*` stands in it but at its end.
+    fn is_simple(&self) -> bool {
+        let before = self.pieces.split_last().map(|(_, before)| before).unwrap_or_default();
+        !before.iter().any(|piece| matches!(piece, Piece::AnyRun))
     }
 
     /// Its tokens, if it has no variables.
@@ -101,12 +168,7 @@ impl Template {
     /// None where one has no value (rule 49).
     pub(super) fn substitute(&self, values: &impl Resolve) -> Option<Self> {
         let pieces = self.pieces.iter().map(|piece| match piece {
-            Piece::Variable(variable) => {
-                let value = values.resolve(&variable.key).map(String::into_boxed_str);
-                let value = value.or_else(|| variable.default.clone());
-                values.listener().variable(&variable.key, value.as_deref());
-                value.map(Piece::Text)
-            }
+            Piece::Variable(variable) => variable.value(values).map(|value| Piece::Text(value.into_owned().into())),
             Piece::Text(_) | Piece::AnyRun | Piece::AnyOne => Some(piece.clone()),
         });
         Some(Self { pieces: pieces.collect::<Option<_>>()? })
@@ -225,14 +287,16 @@ mod tests {
             &Nobody
         }
 
-        fn resolve(&self, key: &ConditionKey) -> Option<String> {
-            (&*key.folded == "aws:principaltag/p").then(|| self.0.to_owned())
+        fn resolve(&self, key: &ConditionKey) -> Option<Cow<'_, str>> {
+            (&*key.folded == "aws:principaltag/p").then_some(Cow::Borrowed(self.0))
         }
     }
 
     fn matches(template: &str, tag: &'static str, text: &str) -> Option<bool> {
-        let substituted = Template::parse(template, FULL).unwrap().substitute(&Tag(tag))?;
-        Some(Wildcard::from_tokens(substituted.tokens()).matches(text))
+        let template = Template::parse(template, FULL).unwrap();
+        let (thorough, quick) = (template.matches(text, &Tag(tag), true), template.matches(text, &Tag(tag), false));
+        assert!(quick == thorough || (quick, thorough) == (Some(false), None), "{template:?} on {text}");
+        thorough
     }
 
     #[test]

@@ -51,7 +51,9 @@ fn exclude(left: &Parsed<'_>, right: &Parsed<'_>, variables: bool) -> bool {
         }
         (Family::Ip, Family::Ip) => networks_exclude(left, right) || networks_exclude(right, left),
         (Family::Date(a), Family::Date(b)) => bounds_exclude((a, left), (b, right), parse_date),
-        (Family::Numeric(a), Family::Numeric(b)) => bounds_exclude((a, left), (b, right), Decimal::parse),
+        (Family::Numeric(a), Family::Numeric(b)) => {
+            bounds_exclude((a, left), (b, right), |text| Decimal::parse(text).map(Decimal::into_owned))
+        }
         _ => false,
     }
 }

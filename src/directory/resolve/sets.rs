@@ -5,35 +5,58 @@ use std::sync::Arc;
 
 use crate::policy::{CompiledPolicy, PolicySet};
 
+/// How many patterns the indexes of sets may hold of policies that others may have, too. A million users could have as many
+/// different selections of a thousand policies: an index for each would be larger than the store by far. At about 100 bytes a
+/// pattern, these take 50 MB; who comes after them has each of its policies as a set of its own, which all share.
+const SHARED_PATTERNS: usize = 1 << 19;
+
 /// All sets that somebody else may have, too.
 #[derive(Default)]
 pub(super) struct PolicySets {
     /// By the addresses of its policies, in order.
     known: HashMap<Box<[*const CompiledPolicy]>, Arc<PolicySet>>,
-    /// Used by `set` alone; here for its memory to be reused.
+    /// How much is used up of [`SHARED_PATTERNS`].
+    shared_patterns: usize,
+    /// Used by `sets` alone; here for its memory to be reused.
     seen: HashSet<*const CompiledPolicy>,
 }
 
 impl PolicySets {
-    /// The set of these policies, each once. None if there are none.
-    pub(super) fn set(
+    /// These policies, each once: one set, if that is not too much.
+    pub(super) fn sets(
         &mut self,
-        inline: Vec<Arc<CompiledPolicy>>,
-        attached: Vec<Arc<CompiledPolicy>>,
-    ) -> Option<Arc<PolicySet>> {
-        // Nobody else has a policy that is written inline.
-        let shared = inline.is_empty();
-        let mut policies = inline;
-        policies.extend(attached);
+        mut inline: Vec<Arc<CompiledPolicy>>,
+        mut attached: Vec<Arc<CompiledPolicy>>,
+    ) -> Vec<Arc<PolicySet>> {
         self.seen.clear();
-        policies.retain(|policy| self.seen.insert(Arc::as_ptr(policy)));
-        if policies.is_empty() {
-            return None;
+        attached.retain(|policy| self.seen.insert(Arc::as_ptr(policy)));
+        // Nobody else has a policy that is written inline: a set of these is as large as what is written.
+        if inline.is_empty() && (attached.len() <= 1 || self.is_known(&attached)) || self.affords(&attached) {
+            inline.append(&mut attached);
         }
-        if !shared {
-            return Some(Arc::new(PolicySet::new(policies)));
-        }
-        let addresses: Box<[_]> = policies.iter().map(Arc::as_ptr).collect();
-        Some(Arc::clone(self.known.entry(addresses).or_insert_with(|| Arc::new(PolicySet::new(policies)))))
+        let apart = attached.into_iter().map(|policy| vec![policy]);
+        let sets = std::iter::once(inline).chain(apart).filter(|policies| !policies.is_empty());
+        sets.map(|policies| self.set(policies)).collect()
     }
+
+    /// These policies as one set. Those that are written inline are remembered in vain, at the price of a pointer for each.
+    pub(super) fn set(&mut self, policies: Vec<Arc<CompiledPolicy>>) -> Arc<PolicySet> {
+        let set = self.known.entry(addresses(&policies)).or_insert_with(|| Arc::new(PolicySet::new(policies)));
+        Arc::clone(set)
+    }
+
+    fn is_known(&self, policies: &[Arc<CompiledPolicy>]) -> bool {
+        self.known.contains_key(&addresses(policies))
+    }
+
+    fn affords(&mut self, policies: &[Arc<CompiledPolicy>]) -> bool {
+        let patterns: usize = policies.iter().map(|policy| policy.pattern_count()).sum();
+        let affordable = self.shared_patterns + patterns <= SHARED_PATTERNS;
+        self.shared_patterns += if affordable { patterns } else { 0 };
+        affordable
+    }
+}
+
+fn addresses(policies: &[Arc<CompiledPolicy>]) -> Box<[*const CompiledPolicy]> {
+    policies.iter().map(Arc::as_ptr).collect()
 }

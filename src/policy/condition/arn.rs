@@ -4,7 +4,7 @@ use super::{Compared, report_value};
 use crate::arn::Arn;
 use crate::policy::document::{Reader, Text};
 use crate::policy::pattern::ArnPattern;
-use crate::policy::variable::{Resolve, Template};
+use crate::policy::variable::{Resolve, Template, Variable};
 
 /// The values of an ARN operator.
 #[derive(Debug)]
@@ -19,15 +19,15 @@ enum Pattern {
     /// Compared part by part.
     Parts(ArnPattern),
     /// A variable alone: its value is a whole ARN.
-    Whole(Template),
+    Whole(Variable),
 }
 
 impl Arns {
     pub(crate) fn new(texts: &[Text], templates: &[Template], reader: &mut Reader<'_>) -> Option<Self> {
         let compile = |(text, template): (&Text, &Template)| {
-            let pattern = match template.is_lone_variable() {
-                true => Some(Pattern::Whole(template.clone())),
-                false => ArnPattern::new(template).map(Pattern::Parts),
+            let pattern = match template.lone_variable() {
+                Some(variable) => Some(Pattern::Whole(variable.clone())),
+                None => ArnPattern::new(template).map(Pattern::Parts),
             };
             if pattern.is_none() {
                 report_value(text, "an ARN, in six parts or ending in `*`", reader);
@@ -63,8 +63,8 @@ impl Pattern {
     fn matches(&self, arn: &Arn<'_>, values: &impl Resolve) -> Option<bool> {
         match self {
             Self::Parts(pattern) => Some(pattern.matches(arn, values, false) == Some(true)),
-            Self::Whole(template) => match template.substitute(values) {
-                Some(text) => Arn::parse(&text.to_text()).map(|value| value.text == arn.text),
+            Self::Whole(variable) => match variable.value(values) {
+                Some(text) => Arn::parse(&text).map(|value| value.text == arn.text),
                 None => Some(false),
             },
         }

@@ -1,6 +1,6 @@
 //! `IpAddress` and `NotIpAddress`: IPv4 and IPv6 CIDR (evaluation.md, rule 39).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -20,14 +20,40 @@ impl Networks {
     }
 
     pub(crate) fn compare(&self, value: &str) -> Compared {
-        match value.parse::<IpAddr>() {
-            Ok(address) => {
-                let address = address.to_canonical();
-                Compared::of(self.networks.iter().any(|network| network.contains(&address)))
+        let address = match plain(value) {
+            Some(address) => IpAddr::V4(address),
+            None => match value.parse::<IpAddr>() {
+                Ok(address) => address.to_canonical(),
+                Err(_) => return Compared::Unreadable,
+            },
+        };
+        Compared::of(self.networks.iter().any(|network| network.contains(&address)))
+    }
+}
+
+/// Reads what most requests come from, an IPv4 address as it is usually written, in half the time. None does not say that it is
+/// no address.
+fn plain(text: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut bytes = text.bytes();
+    for (n, octet) in octets.iter_mut().enumerate() {
+        let first = bytes.next().filter(u8::is_ascii_digit)?;
+        let mut number = u16::from(first - b'0');
+        let end = loop {
+            match bytes.next() {
+                // A leading zero may mean an octal number.
+                Some(digit @ b'0'..=b'9') if number > 0 && number < 100 => {
+                    number = number * 10 + u16::from(digit - b'0')
+                }
+                end => break end,
             }
-            Err(_) => Compared::Unreadable,
+        };
+        *octet = u8::try_from(number).ok()?;
+        if end != (n < 3).then_some(b'.') {
+            return None;
         }
     }
+    Some(Ipv4Addr::from(octets))
 }
 
 /// Reads an address, with or without prefix length. An IPv4-mapped IPv6 address is its IPv4 address.
@@ -54,6 +80,21 @@ mod tests {
             Compared::NoMatch => Some(false),
             Compared::Unreadable => None,
         }
+    }
+
+    #[test]
+    fn addresses_are_read_alike() {
+        let octets =
+            ["0", "1", "9", "10", "99", "100", "255", "256", "00", "01", "010", "1000", "", "a", "1a", "-1", " 1"];
+        let numbered = octets.iter().flat_map(|a| octets.iter().map(move |b| (a, b)));
+        for (a, b) in numbered {
+            for text in
+                [format!("{a}.{b}.0.7"), format!("7.0.{a}.{b}"), format!("{a}.1.1{b}"), format!("{a}.1.1.1.{b}")]
+            {
+                assert!(plain(&text).is_none_or(|plain| text.parse() == Ok(plain)), "{text}");
+            }
+        }
+        assert_eq!(plain("203.0.113.255"), Some(Ipv4Addr::new(203, 0, 113, 255)));
     }
 
     #[test]

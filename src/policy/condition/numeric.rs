@@ -1,5 +1,6 @@
 //! `Numeric...`: integers and decimals, compared exactly (evaluation.md, rule 37).
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::operator::Relation;
@@ -10,12 +11,13 @@ use crate::policy::document::{Reader, Text};
 #[derive(Debug)]
 pub(crate) struct Numbers {
     relation: Relation,
-    values: Box<[Decimal]>,
+    values: Box<[Decimal<'static>]>,
 }
 
 impl Numbers {
     pub(crate) fn new(relation: Relation, texts: &[Text], reader: &mut Reader<'_>) -> Option<Self> {
-        let values = parsed(texts, reader, "a number, such as `10` or `-2.5`", Decimal::parse)?;
+        let parse = |text: &str| Decimal::parse(text).map(Decimal::into_owned);
+        let values = parsed(texts, reader, "a number, such as `10` or `-2.5`", parse)?;
         Some(Self { relation, values: values.into() })
     }
 
@@ -29,15 +31,15 @@ impl Numbers {
 
 /// A decimal number of any length, without superfluous zeros; zero is not negative.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Decimal {
+pub(crate) struct Decimal<'a> {
     negative: bool,
-    integer: Box<str>,
-    fraction: Box<str>,
+    integer: Cow<'a, str>,
+    fraction: Cow<'a, str>,
 }
 
-impl Decimal {
+impl<'a> Decimal<'a> {
     /// Reads `[+-]digits[.digits]`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
         let (integer, fraction) = match unsigned.split_once('.') {
             Some((integer, fraction)) if !fraction.is_empty() => (integer, fraction),
@@ -53,12 +55,18 @@ impl Decimal {
         Some(Self { negative, integer: integer.into(), fraction: fraction.into() })
     }
 
+    /// The same, whatever becomes of the text that it was read from.
+    pub(crate) fn into_owned(self) -> Decimal<'static> {
+        let owned = |digits: Cow<'a, str>| Cow::Owned(digits.into_owned());
+        Decimal { negative: self.negative, integer: owned(self.integer), fraction: owned(self.fraction) }
+    }
+
     fn magnitude(&self) -> (usize, &str, &str) {
         (self.integer.len(), &self.integer, &self.fraction)
     }
 }
 
-impl Ord for Decimal {
+impl Ord for Decimal<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.negative, other.negative) {
             (false, false) => self.magnitude().cmp(&other.magnitude()),
@@ -69,7 +77,7 @@ impl Ord for Decimal {
     }
 }
 
-impl PartialOrd for Decimal {
+impl PartialOrd for Decimal<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
