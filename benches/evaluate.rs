@@ -1,17 +1,17 @@
-//! One decision, and what stands around it: `cargo bench --bench evaluate`.
+//! One decision, by what the caller has: `cargo bench --bench evaluate`, or with a part of a scenario's name.
 //!
-//! The request is an ordinary one: a user with five policies of four statements each, half of them with conditions, asks
-//! for an object that one statement near the end allows.
+//! A scenario is a store and some requests, all with the same answer; they are asked in turn. Everything is made from numbers, so
+//! that it is the same at each run.
 
 #![expect(clippy::expect_used, reason = "a bench may end early")]
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use iamd::access::{Decision, Detail};
+use iamd::access::{AccessRequest, Decision, Detail};
+use iamd::catalogue;
 use iamd::config::RequestLimits;
 use iamd::directory::{Loader, StoreOptions};
 use iamd::engine::{Active, CacheStatus, Engine};
@@ -20,81 +20,251 @@ use iamd::proto::v1;
 use iamd::server::convert;
 use iamd::snapshot::{Loaded, Revision};
 
-const POLICIES: usize = 5;
+const USER: &str = "arn:aws:iam::123456789012:user/alice";
 
-/// Four statements on a bucket of this number.
-fn policy(n: usize) -> String {
+/// How many requests are asked in turn.
+const ASKED: usize = 64;
+
+/// A store, and requests of which each is decided like that.
+struct Scenario {
+    name: String,
+    files: Vec<String>,
+    requests: Vec<v1::IsAuthorizedRequest>,
+    decision: Decision,
+}
+
+// --- scenarios ------------------------------------------------------------------------------------------------------
+
+/// Four statements on a bucket of this number, half of them with conditions.
+fn ordinary(n: usize) -> String {
     format!(
-        r#"{{"PolicyName": "p{n}", "PolicyDocument": {{"Version": "2012-10-17", "Statement": [
-          {{"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": "arn:aws:s3:::bucket-{n}"}},
-          {{"Effect": "Allow", "Action": ["s3:GetObject*", "s3:PutObject"], "Resource": "arn:aws:s3:::bucket-{n}/${{aws:username}}/*",
-            "Condition": {{"StringEquals": {{"aws:PrincipalTag/Team": ["blue", "green"]}}}}}},
-          {{"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}},
-          {{"Effect": "Deny", "Action": "s3:*", "Resource": ["arn:aws:s3:::bucket-{n}", "arn:aws:s3:::bucket-{n}/*"],
-            "Condition": {{"NotIpAddress": {{"aws:SourceIp": ["203.0.113.0/24", "198.51.100.0/24"]}}}}}}
-        ]}}}}"#
+        r#"{{"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": "arn:aws:s3:::bucket-{n}"}},
+        {{"Effect": "Allow", "Action": ["s3:GetObject*", "s3:PutObject"], "Resource": "arn:aws:s3:::bucket-{n}/${{aws:username}}/*",
+          "Condition": {{"StringEquals": {{"aws:PrincipalTag/Team": ["blue", "green"]}}}}}},
+        {{"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}},
+        {{"Effect": "Deny", "Action": "s3:*", "Resource": ["arn:aws:s3:::bucket-{n}", "arn:aws:s3:::bucket-{n}/*"],
+          "Condition": {{"NotIpAddress": {{"aws:SourceIp": ["203.0.113.0/24", "198.51.100.0/24"]}}}}}}"#
     )
 }
 
-fn active(cache_bytes: usize) -> Arc<Active> {
-    let mut policies = String::new();
-    for n in 0..POLICIES {
-        let _ = write!(policies, "{}{}", if n == 0 { "" } else { ", " }, policy(n));
-    }
-    let user = format!(
-        r#"{{"UserName": "alice", "Arn": "arn:aws:iam::123456789012:user/alice",
-            "Tags": [{{"Key": "Team", "Value": "blue"}}], "UserPolicyList": [{policies}]}}"#
-    );
-    let mut loader = Loader::new(&StoreOptions::default());
-    loader.file("alice.json", &user);
-    let (directory, _) = loader.finish().expect("a store");
-    assert_eq!(directory.policy_count, POLICIES);
-    let loaded = Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
-    Engine::new(loaded, cache_bytes).load_full()
+/// What the `n`th statement of a large store is about.
+type Shape = fn(usize) -> (String, String);
+
+const SHAPES: [(&str, Shape); 4] = [
+    ("distinct resources", |n| ("s3:GetObject".to_owned(), format!("arn:aws:s3:::bucket-{n}/*"))),
+    ("distinct regional resources", |n| ("sqs:SendMessage".to_owned(), format!("arn:aws:sqs:*:*:queue-{n}"))),
+    ("distinct actions", |n| (format!("app:Action{n}"), "*".to_owned())),
+    ("a grid", |n| (format!("app:Action{}", n % 100), format!("arn:aws:s3:::bucket-{}/*", n / 100))),
+];
+
+const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
+
+/// Policies of at most a hundred statements each, which are all that the user has.
+fn user_with(statements: &[String]) -> String {
+    let policy = |(n, statements): (usize, &[String])| {
+        let statements = statements.join(",\n");
+        format!(
+            r#"{{"PolicyName": "p{n}", "PolicyDocument": {{"Version": "2012-10-17", "Statement": [{statements}]}}}}"#
+        )
+    };
+    let policies: Vec<_> = statements.chunks(100).enumerate().map(policy).collect();
+    format!(
+        r#"{{"UserName": "alice", "Arn": "{USER}", "Tags": [{{"Key": "Team", "Value": "blue"}}], "UserPolicyList": [{}]}}"#,
+        policies.join(", ")
+    )
 }
 
-fn message() -> v1::IsAuthorizedRequest {
+/// Five policies of four statements: the request is an ordinary one.
+fn five_policies(name: &str, bucket: usize, address: &str, decision: Decision) -> Scenario {
+    let policy = |n| {
+        format!(
+            r#"{{"PolicyName": "p{n}", "PolicyDocument": {{"Version": "2012-10-17", "Statement": [{}]}}}}"#,
+            ordinary(n)
+        )
+    };
+    let policies: Vec<_> = (0..5).map(policy).collect();
+    let user =
+        user_with(&[]).replace(r#""UserPolicyList": []"#, &format!(r#""UserPolicyList": [{}]"#, policies.join(", ")));
+    let resource = format!("arn:aws:s3:::bucket-{bucket}/alice/report.pdf");
+    let requests = vec![message("s3:GetObject", &resource, address)];
+    Scenario { name: format!("5 policies of 4 statements, {name}"), files: vec![user], requests, decision }
+}
+
+fn large(shape: &str, of: Shape, size: usize) -> Scenario {
+    let statement =
+        |(action, resource)| format!(r#"{{"Effect": "Allow", "Action": "{action}", "Resource": "{resource}"}}"#);
+    let statements: Vec<_> = (0..size).map(of).map(statement).collect();
+    let ask = |n: usize| {
+        let (action, resource) = of(n * 7919 % size);
+        let resource = resource.replace(":*:*:", ":eu-west-1:123456789012:").replace("/*", "/alice/report.pdf");
+        message(&action, &resource, "203.0.113.7")
+    };
+    Scenario {
+        name: format!("{size} statements, {shape}"),
+        files: vec![user_with(&statements)],
+        requests: (0..ASKED).map(ask).collect(),
+        decision: Decision::Allow,
+    }
+}
+
+/// Every statement begins with a wildcard and may be about every request, and all but the last have a condition that fails.
+fn worst(size: usize) -> Scenario {
+    let statement = |n| {
+        format!(
+            r#"{{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::*/report.pdf",
+                "Condition": {{"StringLike": {{"aws:PrincipalTag/Team": "*-{n}"}}}}}}"#
+        )
+    };
+    let statements: Vec<_> = (0..size).map(statement).collect();
+    Scenario {
+        name: format!("{size} statements, all compared"),
+        files: vec![user_with(&statements)],
+        requests: vec![message("s3:GetObject", "arn:aws:s3:::bucket/alice/report.pdf", "203.0.113.7")],
+        decision: Decision::ImplicitDeny,
+    }
+}
+
+/// A user with policies that AWS manages.
+fn managed(name: &str, arns: &[&str]) -> Scenario {
+    let attached: Vec<_> = arns.iter().map(|arn| format!(r#"{{"PolicyArn": "{arn}"}}"#)).collect();
+    let user =
+        format!(r#"{{"UserName": "alice", "Arn": "{USER}", "AttachedManagedPolicies": [{}]}}"#, attached.join(", "));
+    Scenario {
+        name: name.to_owned(),
+        files: vec![user],
+        requests: vec![message("s3:GetObject", "arn:aws:s3:::bucket/alice/report.pdf", "203.0.113.7")],
+        decision: Decision::Allow,
+    }
+}
+
+/// Twenty of AWS's, `ReadOnlyAccess` and the largest others that have no part in S3.
+fn twenty_managed() -> Vec<&'static str> {
+    const READ_ONLY: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
+    let mut arns: Vec<_> = catalogue::managed_policy_arns()
+        .filter_map(|arn| Some((catalogue::managed_policy(arn)?.len(), arn as &str)))
+        .filter(|(_, arn)| *arn != READ_ONLY)
+        .collect();
+    arns.sort_unstable_by(|a, b| b.cmp(a));
+    std::iter::once(READ_ONLY).chain(arns.into_iter().map(|(_, arn)| arn).take(19)).collect()
+}
+
+fn bucket_policy(size: usize) -> Scenario {
+    let statement = |n| {
+        format!(
+            r#"{{"Effect": "Allow", "Principal": {{"AWS": "{USER}"}}, "Action": "s3:GetObject",
+                "Resource": "arn:aws:s3:::bucket/team-{n}/*"}}"#
+        )
+    };
+    let statements: Vec<_> = (0..size).map(statement).collect();
+    let policy = format!(r#"{{"Version": "2012-10-17", "Statement": [{}]}}"#, statements.join(",\n"));
+    let bucket = format!(r#"{{"ResourceArn": "arn:aws:s3:::bucket", "ResourcePolicy": {policy}}}"#);
+    let ask =
+        |n: usize| message("s3:GetObject", &format!("arn:aws:s3:::bucket/team-{}/a", n * 7919 % size), "203.0.113.7");
+    Scenario {
+        name: format!("a bucket policy of {size} statements"),
+        files: vec![user_with(&[]), bucket],
+        requests: (0..ASKED).map(ask).collect(),
+        decision: Decision::Allow,
+    }
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let inside = "203.0.113.7";
+    let mut scenarios = vec![
+        five_policies("the last allows", 4, inside, Decision::Allow),
+        five_policies("none is about it", 9, inside, Decision::ImplicitDeny),
+        five_policies("the first denies", 0, "192.0.2.1", Decision::ExplicitDeny),
+    ];
+    for (name, shape) in SHAPES {
+        scenarios.extend(SIZES.iter().map(|size| large(name, shape, *size)));
+    }
+    scenarios.extend([
+        managed("ReadOnlyAccess", &["arn:aws:iam::aws:policy/ReadOnlyAccess"]),
+        managed("20 policies of AWS", &twenty_managed()),
+        bucket_policy(1_000),
+        worst(20),
+        worst(1_000),
+    ]);
+    scenarios
+}
+
+// --- asking ---------------------------------------------------------------------------------------------------------
+
+fn message(action: &str, resource: &str, address: &str) -> v1::IsAuthorizedRequest {
     let one = |value: &str| v1::ContextValues { values: vec![value.to_owned()] };
     v1::IsAuthorizedRequest {
-        principal: "arn:aws:iam::123456789012:user/alice".to_owned(),
-        action: "s3:GetObject".to_owned(),
-        resource: "arn:aws:s3:::bucket-4/alice/report.pdf".to_owned(),
+        principal: USER.to_owned(),
+        action: action.to_owned(),
+        resource: resource.to_owned(),
         context: HashMap::from([
-            ("aws:SourceIp".to_owned(), one("203.0.113.7")),
+            ("aws:SourceIp".to_owned(), one(address)),
             ("aws:SecureTransport".to_owned(), one("true")),
         ]),
         ..v1::IsAuthorizedRequest::default()
     }
 }
 
+fn active(files: &[String]) -> Arc<Active> {
+    let mut loader = Loader::new(&StoreOptions::default());
+    for (n, file) in files.iter().enumerate() {
+        loader.file(&format!("{n}.json"), file);
+    }
+    let (directory, _) = loader.finish().expect("a store");
+    let loaded = Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
+    Engine::new(loaded, 64 << 20).load_full()
+}
+
+fn decide(active: &Active, request: &AccessRequest<'_>, detail: Detail) -> Decision {
+    let now = active.snapshot.loaded_at;
+    evaluate::decide(&active.snapshot, request, &SessionPolicies::default(), now, detail).outcome.decision
+}
+
 fn decisions(criterion: &mut Criterion) {
-    let (limits, message) = (RequestLimits::default(), message());
-    let request = convert::access_request(&message, &limits).expect("a request");
-    let active = active(64 << 20);
-    let decide = |detail| {
-        let now = active.snapshot.loaded_at;
-        evaluate::decide(&active.snapshot, &request, &SessionPolicies::default(), now, detail).outcome
-    };
-    assert_eq!(decide(Detail::Decision).decision, Decision::Allow);
-    criterion.bench_function("decide, 5 policies of 4 statements", |bencher| {
-        bencher.iter(|| black_box(decide(black_box(Detail::Decision))));
-    });
+    let limits = RequestLimits::default();
+    for Scenario { name, files, requests, decision } in scenarios() {
+        let active = std::cell::OnceCell::new();
+        let requests: Vec<_> =
+            requests.iter().map(|message| convert::access_request(message, &limits).expect("a request")).collect();
+        // Only what is measured is built: the largest stores take seconds.
+        criterion.bench_function(&format!("decide: {name}"), |bencher| {
+            let active = active.get_or_init(|| active_checked(&files, &requests, decision));
+            let mut requests = requests.iter().cycle();
+            bencher.iter(|| {
+                requests.next().map(|request| black_box(decide(active, black_box(request), Detail::Decision)))
+            });
+        });
+    }
+}
+
+fn active_checked(files: &[String], requests: &[AccessRequest<'_>], expected: Decision) -> Arc<Active> {
+    let active = active(files);
+    assert!(requests.iter().all(|request| decide(&active, request, Detail::Decision) == expected));
+    active
+}
+
+/// What stands around a decision.
+fn answers(criterion: &mut Criterion) {
+    let limits = RequestLimits::default();
+    let Scenario { files, requests, decision, .. } = five_policies("", 4, "203.0.113.7", Decision::Allow);
+    let message = requests.first().expect("one");
+    let request = convert::access_request(message, &limits).expect("a request");
+    let active = active_checked(&files, std::slice::from_ref(&request), decision);
     criterion.bench_function("decide and explain", |bencher| {
-        bencher.iter(|| black_box(decide(black_box(Detail::Statements))));
+        bencher.iter(|| black_box(decide(&active, black_box(&request), Detail::Statements)));
     });
     let ask = || active.is_authorized(black_box(&request), Detail::Decision).expect("an answer");
     assert_eq!((ask().cache, ask().cache), (CacheStatus::Miss, CacheStatus::Hit));
     criterion.bench_function("cache hit, its key included", |bencher| bencher.iter(|| black_box(ask())));
     criterion.bench_function("request from its message", |bencher| {
-        bencher.iter(|| black_box(convert::access_request(black_box(&message), &limits).is_ok()));
+        bencher.iter(|| black_box(convert::access_request(black_box(message), &limits).is_ok()));
     });
     criterion.bench_function("request from its message, then cache hit", |bencher| {
         bencher.iter(|| {
-            let request = convert::access_request(black_box(&message), &limits).expect("a request");
+            let request = convert::access_request(black_box(message), &limits).expect("a request");
             black_box(active.is_authorized(&request, Detail::Decision).is_ok())
         });
     });
 }
 
-criterion_group!(benches, decisions);
+criterion_group!(benches, decisions, answers);
 criterion_main!(benches);
