@@ -224,7 +224,10 @@ mod tests {
         for version in ["2012-10-17", "2020-01-01"] {
             assert!(SessionPolicies::compile(&[document(version, "*")]).is_ok());
             let wrong = SessionPolicies::compile(&[document(version, "*"), document(version, "b")]).unwrap_err();
-            assert_eq!(wrong.to_string(), "session_policies: [1]:1:90: the resource `b` is not an ARN or `*`");
+            assert_eq!(
+                wrong.to_string(),
+                "session_policies: the policy at index 1, line 1, column 90: the resource `b` is not an ARN or `*`"
+            );
         }
     }
 }
