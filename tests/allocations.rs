@@ -8,10 +8,15 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use iamd::access::{AccessRequest, Decision, Detail, RawRequest};
+use iamd::config::RequestLimits;
 use iamd::directory::{Directory, Loader, StoreOptions};
+use iamd::engine::{CacheStatus, Engine};
 use iamd::evaluate::{self, SessionPolicies};
 use iamd::policy::PolicySet;
+use iamd::proto::v1;
+use iamd::server::decide;
 use iamd::snapshot::{Loaded, Revision, Snapshot};
+use prost::Message as _;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -79,6 +84,7 @@ fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Decision {
 #[test]
 fn what_is_allocated() {
     an_ordinary_decision_allocates_nothing();
+    a_message_takes_nothing_if_it_is_known_and_little_if_not();
     an_index_is_as_large_as_what_it_is_of();
 }
 
@@ -106,6 +112,33 @@ fn an_ordinary_decision_allocates_nothing() {
         decide(&snapshot, &request);
         assert_eq!(region.change().allocations, 0, "{action} on {resource}");
     }
+}
+
+/// What is new takes its entry in the cache, and now and then the cache a new part of its table.
+fn a_message_takes_nothing_if_it_is_known_and_little_if_not() {
+    let loaded = Loaded { directory: load(STORE), revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
+    let active = Engine::new(loaded, 64 << 20).load_full();
+    let values =
+        |values: &[&str]| v1::ContextValues { values: values.iter().map(|value| (*value).to_owned()).collect() };
+    let message = |n: usize| v1::IsAuthorizedRequest {
+        principal: "arn:aws:iam::123456789012:user/alice".to_owned(),
+        action: "s3:GetObject".to_owned(),
+        resource: format!("arn:aws:s3:::data/{n}.pdf"),
+        context: CONTEXT.into_iter().take(6).map(|(key, list)| (key.to_owned(), values(list))).collect(),
+        ..v1::IsAuthorizedRequest::default()
+    };
+    let messages: Vec<_> = (0..100).map(|n| message(n).encode_to_vec()).collect();
+    let ask = |message: &Vec<u8>| {
+        let region = Region::new(ALLOCATOR);
+        let answer = decide::decide(&active, &RequestLimits::default(), message).unwrap();
+        assert_eq!(answer.outcome.decision, Decision::Allow);
+        (answer.cache, region.change().allocations)
+    };
+    let mut new: Vec<_> = messages.iter().map(ask).collect();
+    new.sort_unstable_by_key(|(_, allocations)| *allocations);
+    assert!(new.iter().all(|(cache, _)| *cache == CacheStatus::Miss));
+    assert!(new.iter().take(90).all(|(_, allocations)| *allocations <= 2), "{new:?}");
+    assert!(messages.iter().map(ask).all(|known| known == (CacheStatus::Hit, 0)));
 }
 
 /// An index is linear in what it is of, and small beside it.

@@ -1,0 +1,258 @@
+//! How many instructions the ten paths that matter most take: `cargo bench --bench instructions`. Needs valgrind.
+//!
+//! Times differ from run to run by half on a busy machine, instructions by less than a hundredth. Each path is run some
+//! number of times, and twice that number, in processes of their own under cachegrind: the difference, divided, is what one
+//! run takes. `instructions.txt` holds what is expected; 5 % more is an error, 5 % less asks for new figures, which
+//! `UPDATE_INSTRUCTIONS=1` writes.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a bench may end early")]
+#![expect(clippy::print_stdout, reason = "a bench reports")]
+#![expect(clippy::disallowed_methods, reason = "reads and writes its own figures")]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http_body::{Body, Frame};
+use iamd::access::Detail;
+use iamd::cache::key;
+use iamd::config::{Limits, RequestLimits};
+use iamd::directory::{Directory, Loader, StoreOptions};
+use iamd::engine::{Active, Engine};
+use iamd::evaluate::{self, SessionPolicies};
+use iamd::metrics::Metrics;
+use iamd::proto::v1;
+use iamd::proto::view::RequestView;
+use iamd::server::grpc::{Authorization, Batch};
+use iamd::server::{State, convert, decide, messages};
+use iamd::snapshot::{Loaded, Revision};
+use prost::Message as _;
+use prost::bytes::{Bytes, BytesMut};
+
+/// A name, how often it is run, and what makes it ready to be.
+type Case = (&'static str, u32, fn() -> Box<dyn FnMut()>);
+
+const CASES: [Case; 10] = [
+    ("read a message as it lies", 2_000, read_message),
+    ("write the key of a message", 2_000, write_key),
+    ("message to answer, cached", 2_000, || answer(64 << 20)),
+    ("message to answer, uncached, 10 policies", 1_000, || answer(0)),
+    ("decide, 10 policies", 1_000, || decision("alice", Detail::Decision)),
+    ("decide and explain, 10 policies", 200, || decision("alice", Detail::Statements)),
+    ("decide, 1,000 resources", 1_000, || decision("bob", Detail::Decision)),
+    ("decide, ReadOnlyAccess", 1_000, || decision("carol", Detail::Decision)),
+    ("a batch of 100, cached", 50, batch),
+    ("load a store of 1,000 statements", 2, || Box::new(|| drop(black_box(directory())))),
+];
+
+const FIGURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+
+const TOLERANCE: f64 = 0.05;
+
+// --- the paths ------------------------------------------------------------------------------------------------------
+
+/// alice has ten policies with conditions, bob one of a thousand statements, carol AWS's ReadOnlyAccess.
+fn directory() -> Directory {
+    let own = (0..10).map(|n| {
+        format!(
+            r#"{{"PolicyName": "p{n}", "PolicyDocument": {{"Version": "2012-10-17", "Statement": [
+              {{"Effect": "Allow", "Action": ["s3:GetObject*", "s3:PutObject"], "Resource": "arn:aws:s3:::bucket-{n}/${{aws:username}}/*",
+                "Condition": {{"StringEquals": {{"aws:PrincipalTag/Team": ["blue", "green"]}}}}}},
+              {{"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}},
+              {{"Effect": "Deny", "Action": "s3:*", "Resource": ["arn:aws:s3:::bucket-{n}", "arn:aws:s3:::bucket-{n}/*"],
+                "Condition": {{"NotIpAddress": {{"aws:SourceIp": ["203.0.113.0/24", "198.51.100.0/24"]}}}}}}
+            ]}}}}"#
+        )
+    });
+    let many = (0..1_000).map(|n| {
+        format!(r#"{{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket-{n}/*"}}"#)
+    });
+    let (own, many) = (own.collect::<Vec<_>>().join(", "), many.collect::<Vec<_>>().join(", "));
+    let users = format!(
+        r#"[{{"UserName": "alice", "Arn": "arn:aws:iam::123456789012:user/alice",
+             "Tags": [{{"Key": "Team", "Value": "blue"}}], "UserPolicyList": [{own}]}},
+            {{"UserName": "bob", "Arn": "arn:aws:iam::123456789012:user/bob",
+             "UserPolicyList": [{{"PolicyName": "p", "PolicyDocument": {{"Version": "2012-10-17", "Statement": [{many}]}}}}]}},
+            {{"UserName": "carol", "Arn": "arn:aws:iam::123456789012:user/carol",
+             "AttachedManagedPolicies": [{{"PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}}]}}]"#
+    );
+    let mut loader = Loader::new(&StoreOptions::default());
+    loader.file("users.json", &users);
+    loader.finish().expect("a store").0
+}
+
+fn engine(cache_bytes: usize) -> Engine {
+    let loaded = Loaded { directory: directory(), revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
+    Engine::new(loaded, cache_bytes)
+}
+
+fn request(user: &str, n: usize) -> v1::IsAuthorizedRequest {
+    let one = |value: &str| v1::ContextValues { values: vec![value.to_owned()] };
+    let context =
+        [("aws:SourceIp", "203.0.113.7"), ("aws:SecureTransport", "true"), ("aws:UserAgent", "aws-cli/2.15.30")];
+    v1::IsAuthorizedRequest {
+        principal: format!("arn:aws:iam::123456789012:user/{user}"),
+        action: "s3:GetObject".to_owned(),
+        resource: format!("arn:aws:s3:::bucket-{}/{user}/{n}.pdf", n % 10),
+        context: context.map(|(key, value)| (key.to_owned(), one(value))).into(),
+        ..v1::IsAuthorizedRequest::default()
+    }
+}
+
+fn read_message() -> Box<dyn FnMut()> {
+    let message = request("alice", 1).encode_to_vec();
+    Box::new(move || {
+        black_box(RequestView::default().read(&message));
+    })
+}
+
+fn write_key() -> Box<dyn FnMut()> {
+    let (message, mut key) = (request("alice", 1).encode_to_vec(), Vec::new());
+    Box::new(move || {
+        let mut view = RequestView::default();
+        black_box(view.read(&message).and_then(|()| key::write_view(&mut view, &mut key)));
+    })
+}
+
+fn answer(cache_bytes: usize) -> Box<dyn FnMut()> {
+    let message = request("alice", 1).encode_to_vec();
+    let active: Arc<Active> = engine(cache_bytes).load_full();
+    Box::new(move || assert!(decide::decide(&active, &RequestLimits::default(), &message).is_ok()))
+}
+
+fn decision(user: &'static str, detail: Detail) -> Box<dyn FnMut()> {
+    let active = engine(0).load_full();
+    let message = request(user, 1);
+    Box::new(move || {
+        let request = convert::access_request(&message, &RequestLimits::default()).expect("a request");
+        let now = active.snapshot.loaded_at;
+        black_box(evaluate::decide(&active.snapshot, &request, &SessionPolicies::default(), now, detail));
+    })
+}
+
+/// A body that has arrived whole.
+struct Arrived(Bytes);
+
+impl Body for Arrived {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = std::mem::take(&mut self.0);
+        Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn batch() -> Box<dyn FnMut()> {
+    let limits = Limits {
+        connections: 1,
+        streams_per_connection: 1,
+        in_flight: 1,
+        request_timeout: Duration::from_secs(1),
+        request_bytes: 1 << 20,
+        request: RequestLimits::default(),
+    };
+    let state = Arc::new(State::new(&limits, Arc::new(Metrics::new().expect("metrics"))));
+    let authorization = Arc::new(Authorization::new(Arc::new(engine(64 << 20)), state, limits.request));
+    let requests = (0..100).map(|n| request("alice", n)).collect();
+    let mut body = BytesMut::new();
+    let start = messages::begin(&mut body);
+    v1::BatchIsAuthorizedRequest { requests }.encode_raw(&mut body);
+    messages::end(&mut body, start);
+    let body = body.freeze();
+    Box::new(move || {
+        let mut call = Batch::new(Arc::clone(&authorization), Arrived(body.clone()));
+        let mut context = Context::from_waker(Waker::noop());
+        while call.poll(&mut context).is_pending() {}
+    })
+}
+
+// --- counting -------------------------------------------------------------------------------------------------------
+
+/// What one run of a path takes.
+fn count((name, times, _): &Case) -> u64 {
+    let once = count_all(name, *times);
+    count_all(name, 2 * times).saturating_sub(once) / u64::from(*times)
+}
+
+/// What a process takes that makes a path ready and runs it so many times.
+fn count_all(name: &str, times: u32) -> u64 {
+    let own = std::env::current_exe().expect("a path");
+    let output = Command::new("valgrind")
+        .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
+        .arg(own)
+        .args(["--run", name, &times.to_string()])
+        .output()
+        .expect("valgrind (Debian: apt-get install valgrind)");
+    let report = String::from_utf8_lossy(&output.stderr);
+    let count = report.lines().find_map(|line| line.split_once("I   refs:")).map(|(_, count)| count.replace(',', ""));
+    let count = count.and_then(|count| count.trim().parse().ok());
+    count.filter(|_| output.status.success()).unwrap_or_else(|| panic!("`{name}` did not run: {report}"))
+}
+
+fn run(name: &str, times: &str) {
+    let case = CASES.iter().find(|(known, ..)| *known == name).expect("a known path");
+    let mut once = case.2();
+    for _ in 0..times.parse().unwrap_or(1) {
+        once();
+    }
+}
+
+fn expected() -> BTreeMap<String, u64> {
+    let text = std::fs::read_to_string(Path::new(FIGURES)).unwrap_or_default();
+    let figure = |line: &str| {
+        let (name, count) = line.rsplit_once(": ")?;
+        Some((name.to_owned(), count.parse().ok()?))
+    };
+    text.lines().filter_map(figure).collect()
+}
+
+/// Compares every path with what is expected; whether none has grown.
+fn compare() -> bool {
+    let expected = expected();
+    let (mut all_hold, mut figures) = (true, String::new());
+    for case in &CASES {
+        let (name, taken) = (case.0, count(case));
+        let _ = writeln!(figures, "{name}: {taken}");
+        let change = expected.get(name).map(|expected| taken as f64 / *expected as f64 - 1.0);
+        let verdict = match change {
+            None => "has no figure yet",
+            Some(change) if change > TOLERANCE => "has GROWN",
+            Some(change) if change < -TOLERANCE => "has shrunk: write new figures",
+            Some(_) => "",
+        };
+        all_hold &= change.is_some_and(|change| change <= TOLERANCE);
+        println!("{name:45} {taken:>12} {:>+7.1} %  {verdict}", 100.0 * change.unwrap_or_default());
+    }
+    if std::env::var_os("UPDATE_INSTRUCTIONS").is_some() {
+        std::fs::write(FIGURES, figures).expect("figures are written");
+        return true;
+    }
+    all_hold
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    match words.iter().position(|word| word == "--run").and_then(|at| words.get(at + 1..)) {
+        Some([name, times]) => run(name, times),
+        Some(_) => return ExitCode::from(2),
+        None if words.iter().any(|word| word == "--test") => {}
+        None if !compare() => {
+            println!("UPDATE_INSTRUCTIONS=1 cargo bench --bench instructions, if that is meant to be, and say why");
+            return ExitCode::FAILURE;
+        }
+        None => {}
+    }
+    ExitCode::SUCCESS
+}
