@@ -1,6 +1,7 @@
 //! Wildcards, ARNs and patterns of ARNs, beside their definitions. The first line is a pattern, the rest a text.
 #![no_main]
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use iamd::access::{AccessRequest, Principal};
@@ -121,8 +122,8 @@ impl<L: Listener> Resolve for Constant<'_, L> {
         &self.listener
     }
 
-    fn resolve(&self, _: &ConditionKey) -> Option<String> {
-        (!self.value.is_empty()).then(|| self.value.to_owned())
+    fn resolve(&self, _: &ConditionKey) -> Option<Cow<'_, str>> {
+        (!self.value.is_empty()).then_some(Cow::Borrowed(self.value))
     }
 }
 
