@@ -24,6 +24,8 @@ pub(super) struct Launch {
 
 /// A store of a million principals takes its time.
 const LONGEST_START: Duration = Duration::from_secs(300);
+/// A service on one core answers its operators when calls let it.
+const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 const LONGEST_STOP: Duration = Duration::from_secs(10);
 
 /// A server that runs until this is dropped.
@@ -110,7 +112,7 @@ impl Drop for Running {
 fn get(address: SocketAddr, path: &str) -> Result<String, String> {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(LONGEST_ANSWER))?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
