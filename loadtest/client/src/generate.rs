@@ -23,7 +23,7 @@ use world::World;
 pub enum Kind {
     /// One action, a bucket for each statement
     Resources,
-    /// 200 actions of seven services, as few resources as that allows
+    /// 161 actions of seven services, as few resources as that allows
     Actions,
     /// Action and resource match always: only a condition tells (nothing to build an index on)
     Worst,

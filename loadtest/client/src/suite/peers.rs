@@ -63,11 +63,14 @@ pub fn run(args: &PeersArgs) -> Result<(), String> {
             peers.join(", ")
         );
         let mut rates = vec![Vec::new(); peers.len()];
-        for round in 1..=args.bench.rounds {
+        for round in 1..=2 * args.bench.rounds {
             for (peer, rates) in peers.iter().zip(&mut rates) {
+                if rates.len() >= args.bench.rounds as usize {
+                    continue;
+                }
                 let mut sample = args.measure(peer, row, (connections, streams), &world, round)?;
-                sample.discarded = faults(&sample);
-                wrong += u32::from(sample.discarded.is_some());
+                wrong += u32::from(faults(&sample).is_some());
+                sample.discarded = faults(&sample).or_else(|| args.bench.idle(&sample, connections > 1));
                 if sample.discarded.is_none() {
                     rates.push(sample.measured.decisions_per_second());
                 }
@@ -189,7 +192,7 @@ impl PeersArgs {
         let said: Cedar = serde_json::from_slice(&output.stdout)
             .map_err(|_| format!("cedar failed: {}", String::from_utf8_lossy(&output.stderr).trim()))?;
         let command = format!("taskset -c {core} {} {} {seconds}", program.display(), directory.display());
-        Ok((said.measured(), Server { command, busy: 100.0, ..Server::default() }))
+        Ok((said.measured(), Server { command, busy: said.busy, ..Server::default() }))
     }
 }
 
@@ -202,6 +205,7 @@ struct Cedar {
     explicit_deny: u64,
     implicit_deny: u64,
     wrong: u64,
+    busy: f64,
     p50_us: f64,
     p90_us: f64,
     p99_us: f64,

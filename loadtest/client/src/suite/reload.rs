@@ -49,20 +49,28 @@ pub fn run(args: &ReloadArgs) -> Result<(), String> {
     let world = args.bench.world(&world)?;
     let mut wrong = 0;
     println!("\nreload: every {} s, {} policies, {} users", args.every, args.policies, args.users);
-    for round in 1..=args.bench.rounds {
+    let mut counted = 0;
+    for round in 1..=2 * args.bench.rounds {
+        if counted >= args.bench.rounds {
+            break;
+        }
         // One server for both, so that its memory can be compared.
         let launch = args.bench.launch("iamd", &world, false);
         let running = launch.start(args.bench.server_core, &args.bench.work.join("iamd.log"))?;
+        let mut idle = false;
         for target in ["steady", "reloading"] {
             let mut plan = ROWS[0].plan(&launch.address, args.bench.duration);
             plan.interval_seconds = INTERVAL;
             plan.rate = args.rate;
             plan.warm_up = 20_000;
-            let sample = measure(args, &plan, target, round, &world, &running)?;
-            wrong += u32::from(sample.discarded.is_some());
+            let mut sample = measure(args, &plan, target, round, &world, &running)?;
+            wrong += u32::from(faults(&sample).is_some());
+            sample.discarded = faults(&sample).or_else(|| args.bench.idle(&sample, args.rate.is_none()));
+            idle |= sample.discarded.is_some();
             println!("{}{}", line(&sample), said(&sample));
             sample::append(&output, &sample)?;
         }
+        counted += u32::from(!idle);
     }
     println!("raw results: {}", output.display());
     if wrong > 0 { Err(format!("{wrong} runs had errors or wrong decisions")) } else { Ok(()) }
@@ -94,7 +102,7 @@ fn measure(
         counters.decisions -= before.decisions;
         counters.reloads_activated -= before.reloads_activated;
     }
-    let mut sample = Sample {
+    Ok(Sample {
         row: "reload".to_owned(),
         target: target.to_owned(),
         round,
@@ -105,9 +113,7 @@ fn measure(
         server: Some(server),
         discarded: None,
         reloads,
-    };
-    sample.discarded = faults(&sample);
-    Ok(sample)
+    })
 }
 
 /// What a reload did besides.

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let time = Duration::from_secs_f64(seconds.parse()?);
     let (began, mut wrong, mut kinds) = (Instant::now(), 0_u64, BTreeMap::<char, u64>::new());
-    let mut times = Vec::new();
+    let (mut times, cpu_before) = (Vec::new(), cpu_seconds());
     for question in questions.iter().cycle().take_while(|_| began.elapsed() < time) {
         let asked = Instant::now();
         let decision = decide(&authorizer, question, &policies, &entities);
@@ -42,13 +42,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         wrong += u64::from(decision != question.expected);
     }
     let decisions = times.len();
+    let busy = 100.0 * (cpu_seconds() - cpu_before) / began.elapsed().as_secs_f64();
     let seconds = began.elapsed().as_secs_f64();
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_nanos() as f64 / 1000.0;
     let count = |kind| kinds.get(&kind).copied().unwrap_or(0);
     println!(
         "{{\"decisions\": {decisions}, \"seconds\": {seconds:.6}, \"allow\": {}, \"explicit_deny\": {}, \"implicit_deny\": {}, \
-         \"wrong\": {wrong}, \"p50_us\": {}, \"p90_us\": {}, \"p99_us\": {}, \"p999_us\": {}, \"max_us\": {}}}",
+         \"wrong\": {wrong}, \"busy\": {busy:.1}, \"p50_us\": {}, \"p90_us\": {}, \"p99_us\": {}, \"p999_us\": {}, \"max_us\": {}}}",
         count('A'),
         count('D'),
         count('I'),
@@ -59,6 +60,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         at(1.0),
     );
     Ok(())
+}
+
+/// Time that this thread has had a core (Linux).
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<f64>().ok()).map_or(0.0, |time| time / 1e9)
 }
 
 /// A line of principal, bucket, address and the decision that is expected.
