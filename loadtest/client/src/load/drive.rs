@@ -174,6 +174,11 @@ impl<'a> Run<'a> {
         let wanted = self.plan.warm_up;
         let mut silent = Progress::new("", 1.0);
         self.until(&mut silent, |run, now| run.answers.recorder.all_calls() >= wanted || now > LONGEST_WARM_UP)?;
+        if self.plan.rate.is_some() {
+            // Nothing that was not due may count, or delay what is.
+            self.left = 0;
+            self.until(&mut silent, |run, now| run.on_their_way() == 0 || now > LONGEST_WARM_UP)?;
+        }
         match self.answers.recorder.all_calls() {
             0 => Err("nothing was answered while warming up".to_owned()),
             _ => Ok(()),

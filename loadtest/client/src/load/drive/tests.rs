@@ -111,8 +111,8 @@ fn a_closed_loop_makes_as_many_calls_as_asked_for() {
 
 #[test]
 fn an_open_loop_counts_a_pause_for_every_call_that_fell_into_it() {
-    let service = Service::start(2, 50, usize::MAX);
-    let plan = Plan { rate: Some(1000.0), seconds: 1.0, count: None, streams: 1, ..service.plan() };
+    let service = Service::start(2, 100, usize::MAX);
+    let plan = Plan { rate: Some(1000.0), seconds: 1.0, count: None, warm_up: 40, ..service.plan() };
     let measured = service.drive(&plan).unwrap();
     assert_eq!((measured.calls, measured.errors.len()), (1000, 0), "all that were due, late or not");
     // 250 calls of 1,000 fell into it, and waited for an eighth of a second on average: at least the last tenth for most of it.
