@@ -44,7 +44,9 @@ const LONGEST_WARM_UP: f64 = 120.0;
 
 pub fn run(args: &ReloadArgs) -> Result<(), String> {
     let output = args.bench.begin()?;
-    let directory = format!("reload-{}-{}", args.policies, args.users).into();
+    let directory: PathBuf = format!("reload-{}-{}", args.policies, args.users).into();
+    // Written anew each time: a run that was ended by force leaves the store changed.
+    let _ = std::fs::remove_file(args.bench.work.join(&directory).join("parameters.json"));
     let world = GenerateArgs { directory, policies: args.policies, users: args.users, changed: true, ..base() };
     let world = args.bench.world(&world)?;
     let mut wrong = 0;
