@@ -103,22 +103,41 @@ fn sort<V>(pairs: &mut [(&[u8], V)]) -> Option<()> {
 
 /// Of texts in ASCII; of others in some order, in which they are not used.
 fn compare_folded(a: &[u8], b: &[u8]) -> Ordering {
-    for (a, b) in a.chunks(size_of::<u64>()).zip(b.chunks(size_of::<u64>())) {
-        let order = folded_word(a).cmp(&folded_word(b));
-        if order != Ordering::Equal {
-            return order;
+    let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks(), b.as_chunks());
+    for (a, b) in a_words.iter().zip(b_words) {
+        let (a, b) = (fold_word(u64::from_be_bytes(*a)), fold_word(u64::from_be_bytes(*b)));
+        if a != b {
+            return a.cmp(&b);
         }
     }
-    a.len().cmp(&b.len())
+    let words = a_words.len().min(b_words.len());
+    let rest = |words_there: &[[u8; WORD]], rest| words_there.get(words).map_or_else(|| padded(rest), |word| *word);
+    let (a_rest, b_rest) = (rest(a_words, a_rest), rest(b_words, b_rest));
+    let order = fold_word(u64::from_be_bytes(a_rest)).cmp(&fold_word(u64::from_be_bytes(b_rest)));
+    order.then(a.len().cmp(&b.len()))
 }
 
-/// Eight letters or fewer in lower case, as a number that grows with them.
-fn folded_word(letters: &[u8]) -> u64 {
-    let mut word = [0; size_of::<u64>()];
-    for (to, from) in word.iter_mut().zip(letters) {
-        *to = from.to_ascii_lowercase();
+/// Texts are folded so many bytes at a time.
+const WORD: usize = size_of::<u64>();
+
+/// Fewer bytes than a word has, and zeros.
+fn padded(bytes: &[u8]) -> [u8; WORD] {
+    let mut word = [0; WORD];
+    for (to, from) in word.iter_mut().zip(bytes) {
+        *to = *from;
     }
-    u64::from_be_bytes(word)
+    word
+}
+
+/// Eight letters of ASCII in lower case. Adding what a letter lacks to the next power of two carries into its highest bit:
+/// those from `A` on, without those past `Z`, are 32 below what they become.
+const fn fold_word(word: u64) -> u64 {
+    const EACH: u64 = u64::MAX / 0xff;
+    let seven_bits = word & (0x7f * EACH);
+    let from_a = seven_bits + (0x80 - b'A' as u64) * EACH;
+    let past_z = seven_bits + (0x7f - b'Z' as u64) * EACH;
+    let upper = from_a & !past_z & !word & (0x80 * EACH);
+    word | upper >> 2
 }
 
 fn write_values(values: &ValuesView<'_>, out: &mut Vec<u8>) {
@@ -134,11 +153,21 @@ fn write_given(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// None if there is more than ASCII in it.
 fn write_folded(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    write_bytes(text, out);
-    let start = out.len() - text.len();
-    out.get_mut(start..).filter(|written| written.is_ascii())?.make_ascii_lowercase();
-    Some(())
+    write_number(text.len(), out);
+    let (words, rest) = text.as_chunks();
+    let mut seen = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        seen |= word;
+        out.extend_from_slice(&fold_word(word).to_le_bytes());
+    }
+    for byte in rest {
+        seen |= u64::from(*byte);
+        out.push(byte.to_ascii_lowercase());
+    }
+    (seen & u64::from_ne_bytes([0x80; WORD]) == 0).then_some(())
 }
 
 fn write_bytes(text: &[u8], out: &mut Vec<u8>) {
@@ -569,6 +598,27 @@ mod tests {
             key.clone_from(&Fields { principal: "anonymous".to_owned(), action, ..Fields::default() }.key());
             key.truncate(at.index(key.len()));
             prop_assert!(read(&key).is_none());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn folded_texts_are_compared_as_they_are_written(a in "[a-cA-C@\\[`{\0]{0,20}", b in "[a-cA-C@\\[`{\0]{0,20}") {
+            let folded = |text: &str| {
+                let mut out = Vec::new();
+                write_folded(text.as_bytes(), &mut out).unwrap();
+                out.split_off(1)
+            };
+            prop_assert_eq!(folded(&a), a.to_ascii_lowercase().into_bytes());
+            prop_assert_eq!(compare_folded(a.as_bytes(), b.as_bytes()), folded(&a).cmp(&folded(&b)));
+        }
+    }
+
+    #[test]
+    fn every_letter_is_folded_and_nothing_else() {
+        for byte in 0..0x80_u8 {
+            let folded = fold_word(u64::from_le_bytes([byte; WORD]));
+            assert_eq!(folded, u64::from_le_bytes([byte.to_ascii_lowercase(); WORD]), "{byte:#x}");
         }
     }
 

@@ -163,27 +163,15 @@ fn policy_type(kind: PolicyType) -> v1::PolicyType {
     }
 }
 
-/// An answer to one request of a batch; an error if that ends the whole call.
-pub fn batch_result(answer: Result<Outcome, Refusal>, version: u64) -> Result<v1::BatchResult, Refusal> {
-    use v1::batch_result::Result::{Error, Response};
-    let result = match answer {
-        Ok(outcome) => Response(response(&outcome, version)),
-        Err(refusal) => Error(refusal.request_error()?),
-    };
+/// Why one request of a batch has no answer; an error if that ends the whole call.
+pub fn batch_error(refusal: Refusal) -> Result<v1::BatchResult, Refusal> {
+    let result = v1::batch_result::Result::Error(refusal.request_error()?);
     Ok(v1::BatchResult { result: Some(result) })
 }
 
-/// An answer to one request of a stream; an error if that ends the whole call.
-pub fn stream_response(
-    id: u64,
-    answer: Result<Outcome, Refusal>,
-    version: u64,
-) -> Result<v1::StreamIsAuthorizedResponse, Refusal> {
-    use v1::stream_is_authorized_response::Result::{Error, Response};
-    let result = match answer {
-        Ok(outcome) => Response(response(&outcome, version)),
-        Err(refusal) => Error(refusal.request_error()?),
-    };
+/// Why one request of a stream has no answer; an error if that ends the whole call.
+pub fn stream_error(id: u64, refusal: Refusal) -> Result<v1::StreamIsAuthorizedResponse, Refusal> {
+    let result = v1::stream_is_authorized_response::Result::Error(refusal.request_error()?);
     Ok(v1::StreamIsAuthorizedResponse { id, result: Some(result) })
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use http_body::Body;
 use prost::Message as _;
 use prost::bytes::{Bytes, BytesMut};
+use prost::encoding::{WireType, encoded_len_varint};
 use tokio::time::Sleep;
 use tonic::Status;
 
@@ -133,6 +134,17 @@ struct Plain {
     frames: [[Option<Bytes>; PolicyType::ALL.len()]; Decision::ALL.len()],
 }
 
+/// Writes a message as a field of another.
+fn put_field(number: u32, message: &[u8], out: &mut BytesMut) {
+    put_field_head(number, message.len(), out);
+    out.extend_from_slice(message);
+}
+
+fn put_field_head(number: u32, length: usize, out: &mut BytesMut) {
+    prost::encoding::encode_key(number, WireType::LengthDelimited, out);
+    prost::encoding::encode_varint(length as u64, out);
+}
+
 /// An answer in its frame. There are few without explanation, and they are given again and again.
 fn framed(outcome: &Outcome, version: u64) -> Bytes {
     if outcome.explanation.is_some() {
@@ -239,8 +251,7 @@ impl Deciding {
         for field in fields.by_ref().take(TURN) {
             if let (1, Field::Bytes(request)) = field {
                 let answer = authorization.answer(&self.active, request);
-                let result = convert::batch_result(answer, self.active.snapshot.version)?;
-                prost::encoding::message::encode(1, &result, &mut self.out);
+                put_result(answer, self.active.snapshot.version, &mut self.out)?;
             }
         }
         self.next = self.message.len() - fields.rest().len();
@@ -251,6 +262,24 @@ impl Deciding {
         messages::end(&mut self.out, self.start);
         Ok(Some(self.out.split().freeze()))
     }
+}
+
+/// Writes one result of a batch; an error if that ends the whole call.
+fn put_result(answer: Result<Outcome, Refusal>, version: u64, out: &mut BytesMut) -> Result<(), Refusal> {
+    let outcome = match answer {
+        Ok(outcome) => outcome,
+        Err(refusal) => {
+            prost::encoding::message::encode(1, &convert::batch_error(refusal)?, out);
+            return Ok(());
+        }
+    };
+    // A `BatchResult`, of which the answer is the only field.
+    let framed = framed(&outcome, version);
+    let response = messages::unframed(&framed);
+    let length = prost::encoding::key_len(1) + encoded_len_varint(response.len() as u64) + response.len();
+    put_field_head(1, length, out);
+    put_field(1, response, out);
+    Ok(())
 }
 
 /// An answer of a batch without explanation takes so many bytes, or fewer.
@@ -336,7 +365,17 @@ where
         let (id, request) = convert::streamed(message)?;
         let active = self.authorization.engine.load();
         let answer = request.map_err(Refusal::Invalid).and_then(|request| self.authorization.answer(&active, &request));
-        put(&convert::stream_response(id, answer, active.snapshot.version)?, out);
+        let start = begin(out);
+        match answer {
+            Ok(outcome) => {
+                if id != 0 {
+                    prost::encoding::uint64::encode(1, &id, out);
+                }
+                put_field(2, messages::unframed(&framed(&outcome, active.snapshot.version)), out);
+            }
+            Err(refusal) => convert::stream_error(id, refusal)?.encode_raw(out),
+        }
+        messages::end(out, start);
         Ok(())
     }
 

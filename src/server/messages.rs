@@ -115,6 +115,11 @@ pub fn end(out: &mut BytesMut, start: usize) {
     }
 }
 
+/// A message without its head.
+pub fn unframed(framed: &[u8]) -> &[u8] {
+    framed.get(HEAD_BYTES..).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
