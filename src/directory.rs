@@ -3,24 +3,31 @@
 mod digest;
 mod draft;
 mod entity;
+mod fragment;
 mod identity;
 mod keys;
 mod loader;
 mod managed;
 mod organization;
-mod registry;
+mod principals;
 mod resolve;
 mod resource;
 mod schema;
+mod table;
 mod written;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::arn::{AccountId, Arn};
-use crate::policy::{self, CompiledPolicy, PolicySet};
+use crate::policy::CompiledPolicy;
 
+pub use digest::Digest;
+pub use fragment::Fragment;
 pub use loader::Loader;
+use principals::Files;
+pub use principals::{Entity, Role, Roles, Users};
+use resolve::Common;
 pub use written::{Holder, Written};
 
 /// What requests are looked up in.
@@ -34,72 +41,31 @@ pub type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 pub struct Directory {
     /// Accounts of which the store holds a user, role, group, managed policy or resource.
     pub accounts: HashSet<AccountId>,
-    /// Users by ARN.
-    pub users: Map<Box<str>, Entity>,
+    /// Users by account and name.
+    pub users: Users,
     /// Roles by account and name (without path: a session's ARN carries none).
-    pub roles: Map<AccountId, Map<Box<str>, Role>>,
-    /// Names of users, of which there is one of each in an account.
-    pub user_names: TakenNames,
-    /// Names of roles, of which there is one of each in an account.
-    pub role_names: TakenNames,
+    pub roles: Roles,
     /// Resources by ARN.
     pub resources: Resources,
     /// VPC endpoints by id.
-    pub vpc_endpoints: Map<Box<str>, VpcEndpoint>,
+    pub vpc_endpoints: Map<Arc<str>, Arc<VpcEndpoint>>,
     /// The organization, if the store gives one.
-    pub organization: Option<Organization>,
+    pub organization: Option<Arc<Organization>>,
     /// How many distinct policies (managed, inline, resource, trust, ...) it holds.
     pub policy_count: usize,
     /// How many statements those have.
     pub statement_count: usize,
+    /// The files that it was made of, in their order.
+    files: Files,
+    /// What the next one may have in common with it.
+    common: Common,
 }
 
-/// What users and roles have in common.
-#[derive(Debug)]
-pub struct Entity {
-    /// ARN with its path.
-    pub arn: Box<str>,
-    /// `AIDA...` or `AROA...`, where the store gives it.
-    pub unique_id: Option<Box<str>>,
-    /// Its own tags.
-    pub tags: EntityTags,
-    /// Inline and attached policies, then those of each of a user's groups. Sets are shared by all who have the same, so that a
-    /// user costs a pointer per set.
-    pub policies: Box<[Arc<PolicySet>]>,
-    /// Its permissions boundary.
-    pub boundary: Option<Arc<PolicySet>>,
-}
-
-impl Entity {
-    /// Its policies, each once, in however many ways it has it.
-    pub fn each_policy(&self) -> impl Iterator<Item = &CompiledPolicy> {
-        policy::each_policy(&self.policies)
+impl Directory {
+    /// What it was made of, in the order of the files.
+    pub fn fragments(&self) -> impl Iterator<Item = &Arc<Fragment>> {
+        self.files.iter().map(|file| &file.fragment)
     }
-}
-
-/// Names that are taken: nothing else of that kind in the account can have them, in whatever path and case.
-#[derive(Debug, Default)]
-pub struct TakenNames {
-    /// In lower case.
-    folded: HashSet<(AccountId, Box<str>)>,
-}
-
-impl TakenNames {
-    /// Whether something has this name, or one that differs in case only.
-    pub fn is_taken(&self, account: AccountId, name: &str) -> bool {
-        self.folded.contains(&(account, name.to_ascii_lowercase().into()))
-    }
-}
-
-/// A role.
-#[derive(Debug)]
-pub struct Role {
-    /// What it has in common with a user.
-    pub entity: Entity,
-    /// Who may assume it.
-    pub trust: Arc<CompiledPolicy>,
-    /// Whether its path starts with `/aws-service-role/`.
-    pub service_linked: bool,
 }
 
 /// A resource that the store describes.
@@ -116,13 +82,13 @@ pub struct Resource {
 /// Resources by ARN.
 #[derive(Debug, Default)]
 pub struct Resources {
-    by_arn: Map<Box<str>, Resource>,
+    by_arn: Map<Arc<str>, Arc<Resource>>,
     /// One bit per length that an ARN has, in bytes: what has no such length need not be hashed.
     lengths: Vec<u64>,
 }
 
-impl From<Map<Box<str>, Resource>> for Resources {
-    fn from(by_arn: Map<Box<str>, Resource>) -> Self {
+impl From<Map<Arc<str>, Arc<Resource>>> for Resources {
+    fn from(by_arn: Map<Arc<str>, Arc<Resource>>) -> Self {
         let mut lengths = Vec::new();
         for length in by_arn.keys().map(|arn| arn.len()) {
             lengths.resize(lengths.len().max(length / 64 + 1), 0);
@@ -137,7 +103,7 @@ impl From<Map<Box<str>, Resource>> for Resources {
 impl Resources {
     /// The resource with this ARN.
     pub fn get(&self, arn: &str) -> Option<&Resource> {
-        if self.has_length(arn.len()) { self.by_arn.get(arn) } else { None }
+        if self.has_length(arn.len()) { self.by_arn.get(arn).map(|resource| &**resource) } else { None }
     }
 
     /// Whether there are none.
@@ -147,7 +113,7 @@ impl Resources {
 
     /// Every resource with its ARN, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Resource)> {
-        self.by_arn.iter().map(|(arn, resource)| (&**arn, resource))
+        self.by_arn.iter().map(|(arn, resource)| (&**arn, &**resource))
     }
 
     /// The resource with this ARN, and those whose ARN it continues with `/` or `:`, longest first (policy-store.md).
@@ -181,7 +147,7 @@ pub struct VpcEndpoint {
 }
 
 /// Tags sorted by folded key.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct EntityTags {
     entries: Box<[(Box<str>, Box<str>)]>,
 }
@@ -262,7 +228,7 @@ mod tests {
     #[test]
     fn what_is_longer_than_any_resource_is_not_looked_up() {
         let bucket = Resource { account: None, tags: EntityTags::default(), policy: None };
-        let resources = Resources::from(Map::from_iter([("arn:aws:s3:::b".into(), bucket)]));
+        let resources = Resources::from(Map::from_iter([("arn:aws:s3:::b".into(), Arc::new(bucket))]));
         let text = format!("arn:aws:s3:::b/{}", "/".repeat(1 << 20));
         assert_eq!(resources.governing(&Arn::parse(&text).unwrap()).count(), 1);
     }

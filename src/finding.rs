@@ -95,7 +95,7 @@ impl fmt::Display for Finding {
 
 /// How many words all near misses of one list of findings may be looked for among: more than 300 times all of AWS's
 /// condition keys. A store with thousands of slips is told of all of them, with hints for the first.
-const WORDS_TO_COMPARE: usize = 500_000;
+pub const WORDS_TO_COMPARE: usize = 500_000;
 
 /// Findings of many files, gathered so that all are reported at once.
 #[derive(Debug)]
@@ -115,6 +115,16 @@ impl Findings {
     /// No findings yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No findings yet, and a search for what was meant among so many words at most.
+    pub fn within(words: usize) -> Self {
+        Self { near_misses: NearMisses::within(words), ..Self::default() }
+    }
+
+    /// Among how many words what was meant may still be looked for.
+    pub fn words_left(&self) -> usize {
+        self.near_misses.left()
     }
 
     /// No findings yet, and no search for what was meant: for what is read at a request, which must not be made slow.
@@ -252,6 +262,11 @@ impl NearMisses {
     /// As many comparisons as this, over all searches.
     pub const fn within(comparisons: usize) -> Self {
         Self { comparisons_left: comparisons }
+    }
+
+    /// How many comparisons are left.
+    pub const fn left(&self) -> usize {
+        self.comparisons_left
     }
 
     /// The known word nearest to what was written, as [`near_miss`] finds it among the words that can be afforded.

@@ -110,13 +110,49 @@ pub fn parse(text: &str) -> Result<Node<'_>, Vec<SyntaxError>> {
     Parser::new(text, None).document()
 }
 
+/// Who reads a text in parts: a dump of a million users is a few hundred bytes a user as a text, and a few thousand once it is
+/// parsed, so that it is not parsed as a whole.
+pub trait PartReader<'a> {
+    /// Whether the elements of the list at this key of a document are to be had one by one.
+    fn wants(&self, key: &str) -> bool;
+    /// Such an element; the list is then empty in the document.
+    fn element(&mut self, key: &str, element: &Node<'a>);
+    /// An element of the list that the whole text is; the list is then empty.
+    fn document(&mut self, document: &Node<'a>);
+}
+
+/// Parses a whole text as [`parse`] does, and hands the elements of large lists over as they come. A document is what the text
+/// is, or each element of the list that it is. After an error, nothing of what was handed over counts.
+pub fn parse_in_parts<'a>(text: &'a str, reader: &mut dyn PartReader<'a>) -> Result<Node<'a>, Vec<SyntaxError>> {
+    let mut parser = Parser::new(text, None);
+    parser.skip_space();
+    let is_list = parser.peek() == Some(b'[');
+    parser.parts = Some(Parts { reader, documents_at: if is_list { 2 } else { 1 } });
+    parser.next_list = if is_list { ListOf::Documents } else { ListOf::Nodes };
+    parser.document()
+}
+
 /// Parses a document that stands in a string of another one: every place is that of the string, and a syntax error
 /// also tells where inside.
 pub fn parse_embedded(text: &str, at: Position) -> Result<Node<'_>, Vec<SyntaxError>> {
     Parser::new(text, Some(at)).document()
 }
 
-struct Parser<'a> {
+/// Up to so many keys are compared with each other, which costs less than to sort them.
+const FEW_MEMBERS: usize = 16;
+
+fn has_duplicates(members: &[Member<'_>]) -> bool {
+    let mut rest = members;
+    while let [first, others @ ..] = rest {
+        if others.iter().any(|other| other.key == first.key) {
+            return true;
+        }
+        rest = others;
+    }
+    false
+}
+
+struct Parser<'a, 'r> {
     text: &'a str,
     offset: usize,
     /// Where the text is embedded; then all places are this one.
@@ -126,12 +162,42 @@ struct Parser<'a> {
     counted: usize,
     nesting: usize,
     duplicates: Vec<SyntaxError>,
+    /// To whom elements of lists are handed over, if to anybody.
+    parts: Option<Parts<'a, 'r>>,
+    /// What the list is made of that starts next.
+    next_list: ListOf,
 }
 
-impl<'a> Parser<'a> {
+struct Parts<'a, 'r> {
+    reader: &'r mut dyn PartReader<'a>,
+    /// Nesting of the members of documents.
+    documents_at: usize,
+}
+
+/// What a list is made of.
+#[derive(Default)]
+enum ListOf {
+    /// Nodes that are kept in it.
+    #[default]
+    Nodes,
+    /// Documents, which are handed over.
+    Documents,
+    /// Elements of the list at this key of a document, which are handed over.
+    Elements(String),
+}
+
+impl<'a, 'r> Parser<'a, 'r> {
     fn new(text: &'a str, embedded_at: Option<Position>) -> Self {
-        let place = Position::START;
-        Self { text, offset: 0, embedded_at, place, counted: 0, nesting: 0, duplicates: Vec::new() }
+        let (place, duplicates, next_list) = (Position::START, Vec::new(), ListOf::Nodes);
+        Self { text, offset: 0, embedded_at, place, counted: 0, nesting: 0, duplicates, parts: None, next_list }
+    }
+
+    /// Notes what the value of this key is a list of.
+    fn expect_list(&mut self, key: &str) {
+        let wanted = |parts: &Parts<'a, 'r>| parts.documents_at == self.nesting && parts.reader.wants(key);
+        if self.peek() == Some(b'[') && self.parts.as_ref().is_some_and(wanted) {
+            self.next_list = ListOf::Elements(key.to_owned());
+        }
     }
 
     fn document(mut self) -> Result<Node<'a>, Vec<SyntaxError>> {
@@ -209,6 +275,7 @@ impl<'a> Parser<'a> {
                 return Err(self.unexpected("`:` after the key"));
             }
             self.skip_space();
+            self.expect_list(&key);
             let node = self.node()?;
             depth = depth.max(node.depth);
             members.push(Member { key, position, node });
@@ -224,6 +291,7 @@ impl<'a> Parser<'a> {
     }
 
     fn array(&mut self) -> Result<(Value<'a>, usize), SyntaxError> {
+        let list = std::mem::take(&mut self.next_list);
         let mut elements = Vec::new();
         let mut depth = 0;
         self.skip_space();
@@ -234,7 +302,11 @@ impl<'a> Parser<'a> {
             self.skip_space();
             let node = self.node()?;
             depth = depth.max(node.depth);
-            elements.push(node);
+            match (&list, &mut self.parts) {
+                (ListOf::Documents, Some(parts)) => parts.reader.document(&node),
+                (ListOf::Elements(key), Some(parts)) => parts.reader.element(key, &node),
+                (ListOf::Nodes, _) | (_, None) => elements.push(node),
+            }
             self.skip_space();
             if self.eat(b']') {
                 return Ok((Value::Array(elements), depth));
@@ -247,6 +319,9 @@ impl<'a> Parser<'a> {
 
     /// Two equal keys are noted, not fatal: the rest of the file is still read for its own errors.
     fn note_duplicates(&mut self, members: &[Member<'a>]) {
+        if members.len() <= FEW_MEMBERS && !has_duplicates(members) {
+            return;
+        }
         let mut sorted: Vec<&Member<'a>> = members.iter().collect();
         sorted.sort_by(|a, b| (&a.key, a.position).cmp(&(&b.key, b.position)));
         for pair in sorted.windows(2) {

@@ -161,7 +161,7 @@ fn an_index_is_as_large_as_what_it_is_of() {
             policies.join(",")
         );
         let directory = load([("alice.json", user.as_str())]);
-        let policies = directory.users.values().next().unwrap().policies.first().unwrap().policies().to_vec();
+        let policies = directory.users.iter().next().unwrap().policies().next().unwrap().policies().to_vec();
         let region = Region::new(ALLOCATOR);
         let set = PolicySet::new(policies);
         let change = region.change();

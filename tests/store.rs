@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use iamd::arn::AccountId;
+use iamd::arn::{AccountId, Arn};
 use iamd::directory::{Directory, Entity, EntityTags, Loader, Membership, StoreOptions};
 use iamd::finding::{Finding, Position, Severity};
 use iamd::json;
@@ -90,9 +90,9 @@ fn the_articles_store_loads() {
     let result = load(&StoreOptions::default(), &files);
     let (directory, _) = result.unwrap_or_else(|findings| panic!("{}", render_findings(&findings)));
     assert_eq!(directory.users.len(), 10);
-    assert_eq!(directory.roles.values().map(|roles| roles.len()).sum::<usize>(), 5);
+    assert_eq!(directory.roles.len(), 5);
     assert_eq!(directory.accounts.len(), 3);
-    let mike = &directory.users["arn:aws:iam::123456789012:user/mike-devops"];
+    let mike = directory.users.get("arn:aws:iam::123456789012:user/mike-devops").unwrap();
     let policies: Vec<_> = mike.each_policy().map(|policy| &*policy.name.reference).collect();
     assert_eq!(policies, ["arn:aws:iam::123456789012:policy/DevOpsFullAccess"]);
 }
@@ -111,10 +111,9 @@ fn many_users_share_their_policies() {
     let (directory, _) = loader.finish().unwrap();
     assert_eq!(directory.users.len(), 5_000);
     assert_eq!(directory.policy_count, 1);
-    let first = &directory.users["arn:aws:iam::123456789012:user/u0"].policies[0];
-    for user in directory.users.values() {
-        assert_eq!(user.policies.len(), 1, "both groups have what the user has");
-        assert!(Arc::ptr_eq(&user.policies[0], first));
+    let first = directory.users.get("arn:aws:iam::123456789012:user/u0").unwrap().policies().next().unwrap();
+    for user in directory.users.iter() {
+        assert!(user.policies().all(|set| Arc::ptr_eq(set, first)), "both groups have what the user has");
         assert_eq!(user.each_policy().count(), 1);
     }
 }
@@ -255,13 +254,12 @@ fn render_findings(findings: &[Finding]) -> String {
 
 fn render_directory(directory: &Directory) -> String {
     let mut lines: Vec<String> = directory.accounts.iter().map(|account| format!("account {account}\n")).collect();
-    lines.extend(directory.users.values().map(|user| render_entity("user", user)));
-    for (account, roles) in &directory.roles {
-        for (name, role) in roles {
-            let linked = if role.service_linked { " service-linked" } else { "" };
-            let entity = render_entity(&format!("role {account} {name}{linked}"), &role.entity);
-            lines.push(format!("{entity}  trust {}\n", policy(&role.trust)));
-        }
+    lines.extend(directory.users.iter().map(|user| render_entity("user", user)));
+    for role in directory.roles.iter() {
+        let linked = if role.service_linked { " service-linked" } else { "" };
+        let account = Arn::parse(role.entity.arn()).unwrap().account;
+        let entity = render_entity(&format!("role {account} {}{linked}", role.entity.name()), role.entity);
+        lines.push(format!("{entity}  trust {}\n", policy(role.trust)));
     }
     for (arn, resource) in directory.resources.iter() {
         let account = resource.account.map_or("nobody".to_owned(), |account| account.to_string());
@@ -282,13 +280,13 @@ fn render_directory(directory: &Directory) -> String {
     format!("directory: {} policies\n{}", directory.policy_count, lines.concat())
 }
 
-fn render_entity(kind: &str, entity: &Entity) -> String {
-    let id = entity.unique_id.as_ref().map(|id| format!(" id {id}")).unwrap_or_default();
-    let mut text = format!("{kind} {}{id}{}\n", entity.arn, tags(&entity.tags));
+fn render_entity(kind: &str, entity: Entity<'_>) -> String {
+    let id = entity.unique_id().map(|id| format!(" id {id}")).unwrap_or_default();
+    let mut text = format!("{kind} {}{id}{}\n", entity.arn(), tags(entity.tags()));
     for attached in entity.each_policy() {
         let _ = writeln!(text, "  policy {}", policy(attached));
     }
-    for boundary in entity.boundary.iter().flat_map(|set| set.policies()) {
+    for boundary in entity.boundary().iter().flat_map(|set| set.policies()) {
         let _ = writeln!(text, "  boundary {}", policy(boundary));
     }
     text

@@ -46,9 +46,9 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn question(directory: Directory) {
-    let roles = directory.roles.values().flat_map(|roles| roles.values().map(|role| &*role.entity.arn));
+    let roles = directory.roles.iter().map(|role| role.entity.arn());
     let mut principals: Vec<String> = roles.take(MOST_ASKED).map(str::to_owned).collect();
-    principals.extend(directory.users.keys().take(MOST_ASKED).map(|arn| arn.to_string()));
+    principals.extend(directory.users.iter().take(MOST_ASKED).map(|user| user.arn().to_owned()));
     principals.push("anonymous".to_owned());
     let mut resources: Vec<String> =
         directory.resources.iter().take(MOST_ASKED).map(|(arn, _)| format!("{arn}/x")).collect();

@@ -1,11 +1,7 @@
 //! A directory with one policy in the place that its kind belongs to.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
-use iamd::arn::AccountId;
-use iamd::directory::{Directory, Entity, EntityTags, Map, Membership, Organization, Resource, Role, VpcEndpoint};
-use iamd::policy::{CompiledPolicy, PolicyKind, PolicySet};
+use iamd::directory::{Directory, Loader, StoreOptions};
+use iamd::policy::PolicyKind;
 
 /// The account that everything belongs to.
 pub const ACCOUNT: &str = "123456789012";
@@ -18,44 +14,61 @@ pub const BUCKET: &str = "arn:aws:s3:::bucket";
 /// An endpoint with its policy.
 pub const ENDPOINT: &str = "vpce-1";
 
-/// Everything that a policy of this kind needs to be asked.
-pub fn directory(kind: PolicyKind, policy: CompiledPolicy, open: CompiledPolicy) -> Directory {
-    let (policy, open) = (Arc::new(policy), Arc::new(open));
-    let if_kind = |wanted| (kind == wanted).then(|| Arc::clone(&policy));
-    let account = AccountId::parse(ACCOUNT).expect("an account");
-    let entity = |arn: &str| Entity {
-        arn: arn.into(),
-        unique_id: None,
-        tags: EntityTags::new(vec![("team".into(), "*".into())]),
-        policies: Box::new([Arc::new(PolicySet::new(vec![
-            if_kind(PolicyKind::Identity).unwrap_or_else(|| Arc::clone(&open)),
-        ]))]),
-        boundary: if_kind(PolicyKind::Identity).map(|policy| Arc::new(PolicySet::new(vec![policy]))),
+const OPEN: &str = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+const OPEN_TRUST: &str =
+    r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "sts:*"}}"#;
+const OPEN_ENDPOINT: &str =
+    r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}}"#;
+const POLICY: &str = "arn:aws:iam::123456789012:policy/p";
+
+/// Everything that a policy of this kind needs to be asked. None if the text is too deep to stand in a file.
+pub fn directory(kind: PolicyKind, text: &str) -> Option<Directory> {
+    let of = |wanted, open| if kind == wanted { text } else { open };
+    let boundary = match kind {
+        PolicyKind::Identity => format!(r#", "PermissionsBoundary": {{"PermissionsBoundaryArn": "{POLICY}"}}"#),
+        _ => String::new(),
     };
-    let trust = if_kind(PolicyKind::Trust).unwrap_or_else(|| Arc::clone(&open));
-    let role = Role { entity: entity(ROLE), trust, service_linked: false };
-    let membership = Membership {
-        path: Some("o-1/r-1/".into()),
-        service_control: vec![vec![if_kind(PolicyKind::ServiceControl).unwrap_or_else(|| Arc::clone(&open))]],
-        resource_control: vec![if_kind(PolicyKind::ResourceControl).into_iter().collect()],
-    };
-    let organization = Organization {
-        id: "o-1".into(),
-        management_account: AccountId::parse("999999999999").expect("an account"),
-        accounts: Map::from_iter([(account, membership)]),
-    };
-    let tags = EntityTags::new(vec![("team".into(), "blue".into())]);
-    let bucket = Resource { account: Some(account), tags, policy: if_kind(PolicyKind::Resource) };
-    let endpoint = if_kind(PolicyKind::VpcEndpoint).unwrap_or_else(|| Arc::clone(&open));
-    Directory {
-        accounts: HashSet::from([account]),
-        users: Map::from_iter([(USER.into(), entity(USER))]),
-        roles: Map::from_iter([(account, Map::from_iter([("r".into(), role)]))]),
-        resources: Map::from_iter([(BUCKET.into(), bucket)]).into(),
-        vpc_endpoints: Map::from_iter([(ENDPOINT.into(), VpcEndpoint { owner: Some(account), policy: endpoint })]),
-        organization: Some(organization),
-        policy_count: 1,
-        statement_count: 1,
-        ..Directory::default()
-    }
+    let entity = format!(
+        r#""Tags": [{{"Key": "team", "Value": "*"}}],
+            "AttachedManagedPolicies": [{{"PolicyArn": "{POLICY}"}}]{boundary}"#
+    );
+    let resource_policy =
+        if kind == PolicyKind::Resource { format!(r#", "ResourcePolicy": {text}"#) } else { String::new() };
+    let files = [
+        format!(r#"{{"PolicyName": "p", "Arn": "{POLICY}", "PolicyDocument": {}}}"#, of(PolicyKind::Identity, OPEN)),
+        format!(r#"{{"UserName": "alice", "Arn": "{USER}", {entity}}}"#),
+        format!(
+            r#"{{"RoleName": "r", "Arn": "{ROLE}", {entity}, "AssumeRolePolicyDocument": {}}}"#,
+            of(PolicyKind::Trust, OPEN_TRUST)
+        ),
+        format!(
+            r#"{{"ResourceArn": "{BUCKET}", "AccountId": "{ACCOUNT}",
+                "Tags": [{{"Key": "team", "Value": "blue"}}]{resource_policy}}}"#
+        ),
+        format!(
+            r#"{{"VpcEndpointId": "{ENDPOINT}", "OwnerId": "{ACCOUNT}", "PolicyDocument": {}}}"#,
+            of(PolicyKind::VpcEndpoint, OPEN_ENDPOINT)
+        ),
+        organization(of(PolicyKind::ServiceControl, OPEN), (kind == PolicyKind::ResourceControl).then_some(text)),
+    ];
+    let mut loader = Loader::new(&StoreOptions::default());
+    files.iter().enumerate().for_each(|(n, text)| loader.file(&format!("{n}.json"), text));
+    loader.finish().ok().map(|(directory, _)| directory)
+}
+
+fn organization(service_control: &str, resource_control: Option<&str>) -> String {
+    let attached = if resource_control.is_some() { r#""p-scp", "p-rcp""# } else { r#""p-scp""# };
+    let resource_control = resource_control.map(|text| {
+        format!(r#", {{"Id": "p-rcp", "Name": "r", "Type": "RESOURCE_CONTROL_POLICY", "Content": {text}}}"#)
+    });
+    format!(
+        r#"{{"Organization": {{"Id": "o-1", "MasterAccountId": "999999999999"}},
+            "Roots": [{{"Id": "r-1", "AttachedPolicies": ["p-FullAWSAccess"]}}],
+            "OrganizationalUnits": [],
+            "Accounts": [{{"Id": "{ACCOUNT}", "ParentId": "r-1", "AttachedPolicies": [{attached}]}}],
+            "OrganizationPolicies": [
+                {{"Id": "p-scp", "Name": "s", "Type": "SERVICE_CONTROL_POLICY", "Content": {service_control}}}{}
+            ]}}"#,
+        resource_control.unwrap_or_default()
+    )
 }

@@ -239,12 +239,12 @@ fn stranger(principal: &str, directory: &Directory) -> Option<&'static str> {
     let arn = Arn::parse(principal)?;
     let (kind, path) = arn.resource.split_once('/')?;
     let has_role = |name: &str| {
-        let roles = arn.account_id().and_then(|account| directory.roles.get(&account));
-        roles.is_some_and(|roles| roles.contains_key(name))
+        let role = arn.account_id().and_then(|account| directory.roles.named(account, name));
+        role.is_some_and(|role| role.entity.name() == name)
     };
     let unknown_role = |name: Option<&str>| (!has_role(name?)).then_some("role");
     match kind {
-        "user" => (!directory.users.contains_key(principal)).then_some("user"),
+        "user" => directory.users.get(principal).is_none().then_some("user"),
         "role" => unknown_role(path.rsplit('/').next()),
         "assumed-role" => unknown_role(path.split('/').next()),
         _ => None,

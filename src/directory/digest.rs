@@ -4,8 +4,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::json::{Node, Value};
 
+/// SHA-256.
+pub type Digest = [u8; 32];
+
 /// A digest of what a document says, wherever it stands and in whatever order its keys are.
-pub(super) fn digest(document: &Node<'_>) -> [u8; 32] {
+pub(super) fn digest(document: &Node<'_>) -> Digest {
     let mut hasher = Sha256::new();
     feed(document, &mut hasher);
     hasher.finalize().into()

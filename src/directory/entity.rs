@@ -1,12 +1,11 @@
 //! Users, roles and groups as their files say, with what is written in them.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::EntityTags;
-use super::draft::{Draft, Grants, Group, Principal, Reference, Role, User};
-use super::identity::{Identity, Kind, Place};
+use super::draft::{Draft, Grants, Principal, Reference, reference};
+use super::identity::{Identity, Kind};
 use crate::access::{fold_key, shown};
 use crate::finding::Position;
 use crate::json::Node;
@@ -16,69 +15,55 @@ impl Draft {
     /// Takes in a user whose keys are checked.
     pub(super) fn user(&mut self, file: &Arc<str>, node: &Node<'_>) {
         let identity = self.identify(file, node, Kind::User);
-        let principal = self.principal(file, node, identity, ["UserId", "UserPolicyList"]);
-        let groups = self.references(elements(node, "GroupList"));
-        self.note_holder(&principal.identity, &principal.grants.attached, &groups);
-        self.users.add(User { principal, groups }, &mut self.findings);
+        let mut user = self.principal(file, node, identity, ["UserId", "UserPolicyList"]);
+        user.groups = references(elements(node, "GroupList"));
+        self.note_holder(&user.identity, user.grants.attached.len(), user.groups.len());
+        self.add_user(user);
     }
 
     /// Takes in a role whose keys are checked.
     pub(super) fn role(&mut self, file: &Arc<str>, node: &Node<'_>) {
         let identity = self.identify(file, node, Kind::Role);
         let principal = self.principal(file, node, identity, ["RoleId", "RolePolicyList"]);
-        self.note_holder(&principal.identity, &principal.grants.attached, &[]);
+        self.note_holder(&principal.identity, principal.grants.attached.len(), 0);
         let arn = principal.identity.arn.clone();
         let document = node.get("AssumeRolePolicyDocument");
         let trust = document.and_then(|document| self.compile(file, document, PolicyKind::Trust, &arn));
         let service_linked = arn.splitn(6, ':').last().is_some_and(|path| path.starts_with("role/aws-service-role/"));
-        if let (true, Some(boundary)) = (service_linked, &principal.boundary) {
+        if let (true, Some((_, position))) = (service_linked, principal.boundary) {
             let message = format!("the service-linked role `{arn}` cannot have a permissions boundary");
-            self.findings.error(file, boundary.position, "service-linked-boundary", message);
+            self.findings.error(file, position, "service-linked-boundary", message);
         }
-        self.roles.add(Role { principal, trust, service_linked }, &mut self.findings);
+        self.add_role(principal, trust, service_linked);
     }
 
     /// Takes in a group whose keys are checked.
     pub(super) fn group(&mut self, file: &Arc<str>, node: &Node<'_>) {
         let identity = self.identify(file, node, Kind::Group);
         let grants = self.grants(file, node, "GroupPolicyList", &identity.arn);
-        self.note_holder(&identity, &grants.attached, &[]);
-        self.groups.add(Group { identity, grants }, &mut self.findings);
+        self.note_holder(&identity, grants.attached.len(), 0);
+        self.add_group(identity, grants);
     }
 
-    fn principal(
+    fn principal<'n>(
         &mut self,
         file: &Arc<str>,
-        node: &Node<'_>,
+        node: &'n Node<'_>,
         identity: Identity,
         [id_key, inline_key]: [&str; 2],
-    ) -> Principal {
+    ) -> Principal<'n> {
         let boundary = node.get("PermissionsBoundary").and_then(|boundary| boundary.get("PermissionsBoundaryArn"));
         Principal {
-            unique_id: node.get(id_key).and_then(|id| self.unique_id(file, id)),
+            unique_id: node.get(id_key).and_then(reference),
             tags: self.tags(file, node),
             grants: self.grants(file, node, inline_key, &identity.arn),
-            boundary: boundary.and_then(|arn| self.reference(arn)),
+            boundary: boundary.and_then(reference),
+            groups: Vec::new(),
             identity,
         }
     }
 
-    /// AWS gives each id once, and policies may name who has it (rule 19): two of them would share what is granted to one.
-    fn unique_id(&mut self, file: &Arc<str>, node: &Node<'_>) -> Option<Box<str>> {
-        let id = node.as_str()?;
-        match self.unique_ids.entry(id.into()) {
-            Entry::Vacant(free) => {
-                free.insert(Place::new(file, node.position));
-            }
-            Entry::Occupied(taken) => {
-                let message = format!("the unique id `{}` is given twice, first at {}", shown(id), taken.get());
-                self.findings.warning(file, node.position, "duplicate-unique-id", message);
-            }
-        }
-        Some(id.into())
-    }
-
-    fn grants(&mut self, file: &Arc<str>, node: &Node<'_>, inline_key: &str, arn: &str) -> Grants {
+    fn grants<'n>(&mut self, file: &Arc<str>, node: &'n Node<'_>, inline_key: &str, arn: &str) -> Grants<'n> {
         let mut grants = Grants::default();
         let mut names = HashSet::new();
         for element in elements(node, inline_key) {
@@ -94,12 +79,8 @@ impl Draft {
             grants.inline.extend(self.compile(file, document, PolicyKind::Identity, &reference));
         }
         let attached = elements(node, "AttachedManagedPolicies");
-        grants.attached = self.references(attached.iter().filter_map(|element| element.get("PolicyArn")));
+        grants.attached = references(attached.iter().filter_map(|element| element.get("PolicyArn")));
         grants
-    }
-
-    fn references<'n, 'a: 'n>(&mut self, nodes: impl IntoIterator<Item = &'n Node<'a>>) -> Vec<Reference> {
-        nodes.into_iter().filter_map(|node| self.reference(node)).collect()
     }
 
     /// The tags of a user, role or resource. Keys that differ in case only are one key: policies cannot tell them
@@ -128,6 +109,10 @@ impl Draft {
         }
         EntityTags::new(tags)
     }
+}
+
+fn references<'n, 'a: 'n>(nodes: impl IntoIterator<Item = &'n Node<'a>>) -> Vec<Reference<'n>> {
+    nodes.into_iter().filter_map(reference).collect()
 }
 
 /// The elements of a list that may be absent.

@@ -10,7 +10,7 @@ use crate::finding::Position;
 use crate::json::Node;
 
 /// The kinds of things in IAM that have a name and an ARN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     User,
     Role,
@@ -19,6 +19,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub(super) const ALL: [Self; 4] = [Self::User, Self::Role, Self::Group, Self::ManagedPolicy];
+
     pub(super) const fn noun(self) -> &'static str {
         match self {
             Self::User => "user",

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::Resource;
 use super::digest::digest;
-use super::draft::{Draft, ManagedPolicy};
+use super::draft::Draft;
 use super::entity::elements;
+use super::fragment::{AwsPolicy, Standing};
 use super::identity::{Identity, Kind, WrittenIdentity};
 use crate::access::shown;
 use crate::finding::Severity;
@@ -19,10 +20,10 @@ impl Draft {
         let tags = self.tags(file, node);
         if identity.known && tags.iter().len() > 0 {
             let tagged = Resource { account: identity.owner, tags, policy: None };
-            self.tagged_policies.push((identity.arn.clone(), tagged));
+            self.tagged_policies.push((identity.arn.as_ref().into(), Arc::new(tagged)));
         }
         let document = self.document_that_counts(file, node);
-        self.add_managed_policy(file, identity, document);
+        self.managed_policy_of(file, identity, document);
     }
 
     /// Takes in a bare policy document, named like its file.
@@ -37,14 +38,16 @@ impl Draft {
             position: node.position,
         };
         let identity = self.identify_written(file, &written);
-        self.add_managed_policy(file, identity, Some(node));
+        self.managed_policy_of(file, identity, Some(node));
     }
 
-    fn add_managed_policy(&mut self, file: &Arc<str>, identity: Identity, document: Option<&Node<'_>>) {
+    fn managed_policy_of(&mut self, file: &Arc<str>, identity: Identity, document: Option<&Node<'_>>) {
         let of_aws = identity.known && identity.owner.is_none();
-        let digest = document.filter(|_| of_aws).map(digest);
-        if digest.is_some() && self.repeats(&identity, digest) {
-            return;
+        if of_aws {
+            let (name, arn, digest) = (identity.name.clone(), identity.arn.clone(), document.map(digest));
+            if self.repeats(AwsPolicy { name, arn, digest, standing: Standing::New }) {
+                return;
+            }
         }
         let before = of_aws.then(|| std::mem::take(&mut self.findings));
         let policy = document.and_then(|document| self.compile(file, document, PolicyKind::Identity, &identity.arn));
@@ -54,17 +57,7 @@ impl Draft {
             let errors = own.into_sorted().into_iter().filter(|finding| finding.severity == Severity::Error);
             errors.for_each(|error| self.findings.add(error));
         }
-        let added = self.managed_policies.add(ManagedPolicy { identity, policy, digest }, &mut self.findings);
-        if of_aws && !added {
-            self.findings
-                .hint("AWS's policies may be repeated, but not with another document: dump both accounts anew");
-        }
-    }
-
-    /// Whether an account's dump repeats one of AWS's policies as another file has it.
-    fn repeats(&self, identity: &Identity, digest: Option<[u8; 32]>) -> bool {
-        let known = self.managed_policies.named(identity.owner, &identity.name);
-        known.is_some_and(|(_, known)| known.identity.arn == identity.arn && known.digest == digest)
+        self.add_managed_policy(identity, policy);
     }
 
     /// `PolicyDocument`, or the `Document` of the default version. None after an error.

@@ -10,7 +10,6 @@ use tree::Tree;
 
 use super::draft::Draft;
 use super::entity::elements;
-use super::identity::Place;
 use super::{Membership, Organization};
 use crate::access::shown;
 use crate::arn::AccountId;
@@ -19,15 +18,8 @@ use crate::json::Node;
 impl Draft {
     /// Takes in the organization, whose keys are checked.
     pub(super) fn organization(&mut self, file: &Arc<str>, node: &Node<'_>) {
-        let place = Place::new(file, node.position);
-        let organization = self.read_organization(file, node);
-        match &self.organization {
-            None => self.organization = Some((place, organization)),
-            Some((first, _)) => {
-                let first = first.clone();
-                self.defined_twice("the organization", &place, &first);
-            }
-        }
+        let organization = self.read_organization(file, node).map(Arc::new);
+        self.organizations.push((node.position, organization));
     }
 
     fn read_organization(&mut self, file: &Arc<str>, node: &Node<'_>) -> Option<Organization> {

@@ -1,80 +1,76 @@
-//! References become what they name: the draft becomes a [`Directory`].
+//! References become what they name: what became of each file becomes a [`Directory`].
+//!
+//! All of it is done anew for each directory, in a time that grows with the number of files and of what they name, but hardly
+//! with what is in them; what comes to the same as in the directory before is shared with it.
 
-mod attached;
+mod link;
+mod managed;
+mod register;
 mod sets;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use attached::ManagedPolicies;
-use sets::PolicySets;
+use link::Linker;
+use register::{Register, Who};
 
-use super::draft::{Draft, Grants, Group, Principal, Reference, Role, User};
-use super::identity::{Identity, Place};
-use super::registry::{Identified, Registry, report_taken};
-use super::{Directory, Entity, Map, Resource};
+use super::draft::report_twice;
+use super::fragment::Fragment;
+use super::identity::Place;
+use super::principals::{Location, Principals, Roles, Users, number};
+use super::table::{Table, Tag};
+use super::{Directory, Map, Organization, Resource, VpcEndpoint};
 use crate::access::shown;
 use crate::arn::{AccountId, Arn};
-use crate::finding::{Findings, NearMisses};
-use crate::policy::PolicySet;
+use crate::finding::{Findings, NearMisses, Position};
+use crate::policy::{CompiledPolicy, PolicySet};
 
-/// The directory and all findings; with an error among them the directory is not whole.
-pub(super) fn resolve(mut draft: Draft) -> (Directory, Findings) {
-    report_resources_in_iam(&mut draft);
-    let accounts = accounts(&draft);
-    warn_of_outsiders(&mut draft, &accounts);
-    let Draft { users, roles, groups, resources, tagged_policies, vpc_endpoints, organization, .. } = draft;
-    let mut resolver = Resolver {
-        problems: Problems {
-            findings: draft.findings,
-            unreadable: draft.unreadable,
-            unresolved: 0,
-            near_misses: draft.near_misses,
-        },
-        managed_policies: ManagedPolicies::new(draft.managed_policies),
-        sets: PolicySets::default(),
-        group_sets: Vec::new(),
-        groups,
-    };
-    resolver.resolve_groups();
-    let (user_names, role_names) = (users.names(), roles.names());
-    let users = users.into_vec().into_iter().map(|user| resolver.user(user)).collect();
-    let roles = resolver.roles(roles);
-    let resources: Map<_, _> =
-        resources.into_iter().map(|(arn, (_, resource))| (arn, resource)).chain(tagged_policies).collect();
-    let directory = Directory {
-        accounts,
-        users,
-        roles,
-        user_names,
-        role_names,
-        resources: resources.into(),
-        vpc_endpoints: vpc_endpoints.into_iter().map(|(id, (_, endpoint))| (id, endpoint)).collect(),
-        organization: organization.and_then(|(_, organization)| organization),
-        policy_count: draft.policy_count + resolver.managed_policies.policy_count,
-        statement_count: draft.statement_count + resolver.managed_policies.statement_count,
-    };
-    (directory, resolver.problems.finish())
+/// What directories made one after the other may have in common besides fragments.
+#[derive(Debug, Default)]
+pub(super) struct Common {
+    /// AWS's own policies that are asked for, by ARN; None of one with errors.
+    built_in: HashMap<Arc<str>, Option<Arc<CompiledPolicy>>>,
+    /// Sets by the addresses of their policies, which live as long as these do.
+    sets: HashMap<Box<[usize]>, Arc<PolicySet>>,
 }
 
-/// An organization without the accounts that the store holds has no hold on them, and nobody would see it (rule 64).
-fn warn_of_outsiders(draft: &mut Draft, accounts: &HashSet<AccountId>) {
-    let Some((place, Some(organization))) = &draft.organization else { return };
-    let is_member = |account: &AccountId| organization.accounts.contains_key(account);
-    let mut outsiders: Vec<AccountId> = accounts.iter().copied().filter(|account| !is_member(account)).collect();
-    outsiders.sort_unstable();
-    for account in outsiders {
-        let message =
-            format!("the account {account} is none of the organization's: its SCPs and RCPs do not hold there");
-        draft
-            .findings
-            .warning(&place.file, place.position, "account-outside-organization", message)
-            .hint("list it under `Accounts`, unless it belongs to somebody else");
-    }
+/// The directory and all findings; with an error among them the directory is not whole.
+pub(super) fn resolve(
+    files: &[Arc<Fragment>],
+    mut problems: Problems,
+    before: Option<&Directory>,
+) -> (Directory, Findings) {
+    let findings = &mut problems.findings;
+    files.iter().for_each(|file| file.findings.iter().for_each(|finding| findings.add(finding.clone())));
+    let register = Register::new(files, findings);
+    report_repeated_ids(files, findings);
+    let accounts: HashSet<AccountId> = files.iter().flat_map(|file| file.accounts.iter().copied()).collect();
+    let organization = organization(files, &accounts, findings);
+    let resources = resources(files, &register, findings);
+    let vpc_endpoints = vpc_endpoints(files, findings);
+    let linker = Linker::new(files, &register, problems, before);
+    let linked = linker.link();
+    let sum = |count: fn(&Fragment) -> usize| files.iter().map(|file| count(file)).sum::<usize>();
+    let built_in = || linked.common.built_in.values().flatten();
+    let built_in_statements: usize = built_in().map(|policy| policy.statement_count()).sum();
+    let directory = Directory {
+        accounts,
+        resources: resources.into(),
+        vpc_endpoints,
+        organization,
+        policy_count: sum(|file| file.policy_count) + built_in().count(),
+        statement_count: sum(|file| file.statement_count) + built_in_statements,
+        users: Users::new(Arc::clone(&linked.files), &register.users),
+        roles: Roles::new(Arc::clone(&linked.files), &register.roles),
+        files: linked.files,
+        common: linked.common,
+    };
+    (directory, linked.problems.finish())
 }
 
 /// What is wrong with references.
-struct Problems {
+#[derive(Debug)]
+pub(super) struct Problems {
     findings: Findings,
     /// Where what is not defined may be defined all the same.
     unreadable: Option<Place>,
@@ -84,13 +80,24 @@ struct Problems {
 }
 
 impl Problems {
+    /// `unreadable`: the first of the files that could not be read at all.
+    pub(super) fn new(
+        findings: Findings,
+        unreadable: Option<Place>,
+        files: &[Arc<Fragment>],
+        near_misses: NearMisses,
+    ) -> Self {
+        let unreadable = unreadable.or_else(|| files.iter().find_map(|file| file.unreadable.clone()));
+        Self { findings, unreadable, unresolved: 0, near_misses }
+    }
+
     /// Reports that a reference names nothing, unless what it names may be in what could not be read.
-    fn missing(&mut self, holder: &Identity, reference: &Reference, message: String, hint: Option<String>) {
+    fn missing(&mut self, holder: &Who<'_>, position: Position, message: String, hint: Option<String>) {
         if self.unreadable.is_some() {
             self.unresolved += 1;
             return;
         }
-        self.findings.error(&holder.place.file, reference.position, "not-defined", message);
+        self.findings.error(holder.file, position, "not-defined", message);
         if let Some(hint) = hint {
             self.findings.hint(hint);
         }
@@ -107,109 +114,140 @@ impl Problems {
     }
 }
 
-struct Resolver {
-    problems: Problems,
-    managed_policies: ManagedPolicies,
-    groups: Registry<Group>,
-    sets: PolicySets,
-    /// By number of the group.
-    group_sets: Vec<Vec<Arc<PolicySet>>>,
+/// AWS gives each id once, and policies may name who has it (rule 19): two of them would share what is granted to one.
+fn report_repeated_ids(files: &[Arc<Fragment>], findings: &mut Findings) {
+    let ids_in = |file: &Fragment| file.users.len() + file.roles.len();
+    let mut first: Table<Location> = Table::with_capacity(files.iter().map(|file| ids_in(file)).sum());
+    let at = |at: Location| files.get(at.file as usize).and_then(|file| id_at(file, at.index));
+    for (number_of_file, file) in (0..).zip(files) {
+        for index in 0..number(ids_in(file)) {
+            let here = Location { file: number_of_file, index };
+            let Some(tag) = id_tag(file, index) else { continue };
+            let same = |known| at(known).zip(at(here)).is_some_and(|((known, _), (id, _))| known == id);
+            let Some(known) = first.find(tag, same) else {
+                first.insert(tag, here);
+                continue;
+            };
+            let Some((id, position)) = at(here) else { continue };
+            let place = files.get(known.file as usize).zip(at(known));
+            let place = place.map(|(file, (_, position))| Place::new(&file.path, position).to_string());
+            let message =
+                format!("the unique id `{}` is given twice, first at {}", shown(id), place.unwrap_or_default());
+            findings.warning(&file.path, position, "duplicate-unique-id", message);
+        }
+    }
 }
 
-impl Resolver {
-    fn resolve_groups(&mut self) {
-        let groups = self.groups.iter();
-        let resolve = |group: &Group| {
-            let attached = self.managed_policies.attached(&group.identity, &group.grants.attached, &mut self.problems);
-            self.sets.sets(group.grants.inline.clone(), attached)
-        };
-        self.group_sets = groups.map(resolve).collect();
+/// A principal of a file, its users counted before its roles.
+fn principal_at(file: &Fragment, index: u32) -> (&Principals, u32) {
+    match index.checked_sub(number(file.users.len())) {
+        None => (&file.users, index),
+        Some(index) => (&file.roles, index),
     }
+}
 
-    fn user(&mut self, user: User) -> (Box<str>, Entity) {
-        let identity = &user.principal.identity;
-        let inherited: Vec<usize> = user.groups.iter().filter_map(|group| self.group(identity, group)).collect();
-        let entity = self.entity(user.principal, &inherited);
-        (entity.arn.clone(), entity)
+fn id_at(file: &Fragment, index: u32) -> Option<(&str, Position)> {
+    let (all, index) = principal_at(file, index);
+    Some((all.unique_id(index)?, all.id_place(index)))
+}
+
+fn id_tag(file: &Fragment, index: u32) -> Option<Tag> {
+    let (all, index) = principal_at(file, index);
+    all.id_tag(index)
+}
+
+fn organization(
+    files: &[Arc<Fragment>],
+    accounts: &HashSet<AccountId>,
+    findings: &mut Findings,
+) -> Option<Arc<Organization>> {
+    let mut all = files.iter().flat_map(|file| file.organizations.iter().map(move |it| (file, it)));
+    let (file, (position, organization)) = all.next()?;
+    let first = Place::new(&file.path, *position);
+    for (file, (position, _)) in all {
+        report_twice(findings, "the organization", &Place::new(&file.path, *position), &first);
     }
+    if let Some(organization) = organization {
+        warn_of_outsiders(organization, &first, accounts, findings);
+    }
+    organization.clone()
+}
 
-    fn roles(&mut self, roles: Registry<Role>) -> Map<AccountId, Map<Box<str>, super::Role>> {
-        let mut by_account: Map<AccountId, Map<Box<str>, super::Role>> = Map::default();
-        for Role { principal, trust, service_linked } in roles.into_vec() {
-            let (owner, name) = (principal.identity.owner, principal.identity.name.clone());
-            let entity = self.entity(principal, &[]);
-            // Without trust policy it has an error: no directory will come of this.
-            if let (Some(account), Some(trust)) = (owner, trust) {
-                by_account.entry(account).or_default().insert(name, super::Role { entity, trust, service_linked });
+/// An organization without the accounts that the store holds has no hold on them, and nobody would see it (rule 64).
+fn warn_of_outsiders(
+    organization: &Organization,
+    place: &Place,
+    accounts: &HashSet<AccountId>,
+    findings: &mut Findings,
+) {
+    let is_member = |account: &AccountId| organization.accounts.contains_key(account);
+    let mut outsiders: Vec<AccountId> = accounts.iter().copied().filter(|account| !is_member(account)).collect();
+    outsiders.sort_unstable();
+    for account in outsiders {
+        let message =
+            format!("the account {account} is none of the organization's: its SCPs and RCPs do not hold there");
+        findings
+            .warning(&place.file, place.position, "account-outside-organization", message)
+            .hint("list it under `Accounts`, unless it belongs to somebody else");
+    }
+}
+
+/// What is defined by a name of its own, each once: the second one is reported.
+fn each_once<'f, T: 'f>(
+    files: &'f [Arc<Fragment>],
+    of: impl Fn(&'f Fragment) -> &'f [(Arc<str>, Position, Arc<T>)],
+    what: &str,
+    findings: &mut Findings,
+) -> Map<Arc<str>, Arc<T>> {
+    let mut by_name = Map::default();
+    let mut again = Vec::new();
+    for file in files {
+        for (name, position, thing) in of(file) {
+            if by_name.contains_key(name) {
+                again.push((name, Place::new(&file.path, *position)));
+            } else {
+                by_name.insert(Arc::clone(name), Arc::clone(thing));
             }
         }
-        by_account
     }
-
-    fn entity(&mut self, principal: Principal, groups: &[usize]) -> Entity {
-        let Principal { identity, unique_id, tags, grants: Grants { inline, attached }, boundary } = principal;
-        let attached = self.managed_policies.attached(&identity, &attached, &mut self.problems);
-        let mut policies = self.sets.sets(inline, attached);
-        for set in groups.iter().filter_map(|group| self.group_sets.get(*group)).flatten() {
-            // A group may be named twice, and may have just what is attached directly.
-            if !policies.iter().any(|known| Arc::ptr_eq(known, set)) {
-                policies.push(Arc::clone(set));
+    if !again.is_empty() {
+        let mut first: HashMap<&str, Place> = HashMap::new();
+        for file in files {
+            for (name, position, _) in of(file) {
+                first.entry(name).or_insert_with(|| Place::new(&file.path, *position));
             }
         }
-        let boundary = boundary.and_then(|boundary| {
-            self.managed_policies.find(&identity, &boundary, "permissions boundary", &mut self.problems)
-        });
-        let boundary = boundary.map(|policy| self.sets.set(vec![policy]));
-        Entity { arn: identity.arn, unique_id, tags, policies: policies.into(), boundary }
+        for (name, place) in again {
+            if let Some(first) = first.get(&**name) {
+                report_twice(findings, &format!("the {what} `{name}`"), &place, first);
+            }
+        }
     }
+    by_name
+}
 
-    /// The number of a user's group.
-    fn group(&mut self, user: &Identity, reference: &Reference) -> Option<usize> {
-        let near = self.groups.named(user.owner, &reference.text);
-        if let Some((index, _)) = near.filter(|(_, group)| *group.identity.name == *reference.text) {
-            return Some(index);
-        }
-        let account = user.owner.map(|owner| owner.to_string()).unwrap_or_default();
-        let message = format!("the group `{}` is not defined in account {account}", shown(&reference.text));
-        let mut hint = None;
-        if self.problems.unreadable.is_none() {
-            let same_account = self.groups.iter().filter(|group| group.identity.owner == user.owner);
-            let names = same_account.map(|group| &*group.identity.name);
-            let meant = self.problems.near_misses.find(&reference.text, names);
-            hint = meant.map(|meant| format!("did you mean `{meant}`?"));
-        }
-        self.problems.missing(user, reference, message, hint);
-        None
-    }
+fn vpc_endpoints(files: &[Arc<Fragment>], findings: &mut Findings) -> Map<Arc<str>, Arc<VpcEndpoint>> {
+    each_once(files, |file| &file.vpc_endpoints, "VPC endpoint", findings)
 }
 
 /// A role's trust policy is its resource policy, and no other thing in IAM has one: a resource with the ARN of
 /// something in IAM is a second definition.
-fn report_resources_in_iam(draft: &mut Draft) {
-    fn place<'a, T: Identified>(registry: &'a Registry<T>, arn: &Arn<'_>) -> Option<&'a Identity> {
-        registry.with_arn(arn).map(T::identity)
-    }
-    for (text, (at, _)) in &draft.resources {
-        let Some(arn) = Arn::parse(text).filter(|arn| arn.service == "iam") else { continue };
-        let first = place(&draft.users, &arn)
-            .or_else(|| place(&draft.roles, &arn))
-            .or_else(|| place(&draft.groups, &arn))
-            .or_else(|| place(&draft.managed_policies, &arn));
-        if let Some(first) = first {
-            report_taken(&mut draft.findings, at, text, first);
+fn resources(
+    files: &[Arc<Fragment>],
+    register: &Register<'_>,
+    findings: &mut Findings,
+) -> Map<Arc<str>, Arc<Resource>> {
+    let mut resources = each_once(files, |file| &file.resources, "resource", findings);
+    for file in files {
+        for (text, position, resource) in &file.resources {
+            let Some(arn) = Arn::parse(text).filter(|arn| arn.service == "iam") else { continue };
+            let is_first = resources.get(text).is_some_and(|first| Arc::ptr_eq(first, resource));
+            if let Some(first) = register.with_arn(&arn).filter(|_| is_first) {
+                first.report_taken(findings, &Place::new(&file.path, *position), text);
+            }
         }
     }
-}
-
-fn accounts(draft: &Draft) -> HashSet<AccountId> {
-    fn owners<T: Identified>(registry: &Registry<T>) -> impl Iterator<Item = AccountId> {
-        registry.iter().filter_map(|thing| thing.identity().owner)
-    }
-    let owner = |(_, resource): &(Place, Resource)| resource.account;
-    owners(&draft.users)
-        .chain(owners(&draft.roles))
-        .chain(owners(&draft.groups))
-        .chain(owners(&draft.managed_policies))
-        .chain(draft.resources.values().filter_map(owner))
-        .collect()
+    let tagged = files.iter().flat_map(|file| file.tagged_policies.iter().cloned());
+    resources.extend(tagged);
+    resources
 }

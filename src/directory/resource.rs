@@ -1,10 +1,8 @@
 //! Resources and VPC endpoints as their files say.
 
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::identity::Place;
 use super::{Resource, VpcEndpoint};
 use crate::access::shown;
 use crate::arn::{AccountId, Arn};
@@ -27,16 +25,8 @@ impl Draft {
                 .warning(file, arn_node.position, "unknown-owner", message)
                 .hint("give `AccountId`, or put the file in a folder named after the account");
         }
-        let place = Place::new(file, node.position);
-        match self.resources.entry(text.into()) {
-            Entry::Vacant(free) => {
-                free.insert((place, Resource { account, tags, policy }));
-            }
-            Entry::Occupied(taken) => {
-                let first = taken.get().0.clone();
-                self.defined_twice(&format!("the resource `{text}`"), &place, &first);
-            }
-        }
+        self.accounts.extend(account);
+        self.resources.push((text.into(), node.position, Arc::new(Resource { account, tags, policy })));
     }
 
     fn resource_arn<'n>(&mut self, file: &Arc<str>, node: &'n Node<'_>) -> Option<Arn<'n>> {
@@ -95,15 +85,6 @@ impl Draft {
         let document = node.get("PolicyDocument");
         let policy = document.and_then(|document| self.compile(file, document, PolicyKind::VpcEndpoint, id));
         let Some(policy) = policy else { return };
-        let place = Place::new(file, node.position);
-        match self.vpc_endpoints.entry(id.into()) {
-            Entry::Vacant(free) => {
-                free.insert((place, VpcEndpoint { owner, policy }));
-            }
-            Entry::Occupied(taken) => {
-                let first = taken.get().0.clone();
-                self.defined_twice(&format!("the VPC endpoint `{id}`"), &place, &first);
-            }
-        }
+        self.vpc_endpoints.push((id.into(), node.position, Arc::new(VpcEndpoint { owner, policy })));
     }
 }

@@ -3,7 +3,7 @@ use std::thread;
 
 use super::*;
 use crate::access::{Decision, RawRequest};
-use crate::directory::{Directory, EntityTags, Loader, Map, Resource, StoreOptions};
+use crate::directory::{Loader, StoreOptions};
 use crate::snapshot::Revision;
 
 thread_local! {
@@ -17,10 +17,9 @@ pub(super) fn freed_here() {
 }
 
 fn loaded(generation: u64) -> Loaded {
-    let resource = Resource { account: None, tags: EntityTags::default(), policy: None };
-    let name = format!("arn:aws:s3:::generation-{generation}").into();
-    let resources = Map::from_iter([(name, resource)]).into();
-    let directory = Directory { resources, ..Directory::default() };
+    let mut loader = Loader::new(&StoreOptions::default());
+    loader.file("a.json", &format!(r#"{{"ResourceArn": "arn:aws:s3:::generation-{generation}"}}"#));
+    let (directory, _) = loader.finish().unwrap();
     Loaded { directory, revision: Revision([0; 32]), bytes: generation, warnings: Vec::new() }
 }
 

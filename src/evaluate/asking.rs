@@ -137,7 +137,7 @@ impl Case<'_> {
             }
             (Principal::Root(_), _) => Opinion::Unstated(Reason::UnknownAccount),
             (_, Some(entity)) => {
-                Opinion::Stated(layer::ask_sets(PolicyType::Identity, &entity.policies, circumstances))
+                Opinion::Stated(layer::ask_sets(PolicyType::Identity, entity.policies(), circumstances))
             }
             (_, None) => Opinion::Unstated(Reason::UnknownCaller),
         }
@@ -150,7 +150,7 @@ impl Case<'_> {
     }
 
     fn ask_boundary<A: Audience>(&self, circumstances: &Asked<'_, '_, A>) -> Opinion {
-        match self.subject.entity.and_then(|entity| entity.boundary.as_ref()) {
+        match self.subject.entity.and_then(|entity| entity.boundary()) {
             Some(boundary) => {
                 Opinion::Stated(layer::ask_sets(PolicyType::PermissionsBoundary, [boundary], circumstances))
             }

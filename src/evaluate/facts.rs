@@ -84,7 +84,7 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
             return self.subject.principal.caller().map(|caller| Cow::Borrowed(caller.arn));
         };
         let unknown = || format!("arn:{}:iam::{}:role/{}", caller.partition, caller.account, caller.name);
-        Some(self.subject.entity.map_or_else(|| Cow::Owned(unknown()), |role| Cow::Borrowed(&*role.arn)))
+        Some(self.subject.entity.map_or_else(|| Cow::Owned(unknown()), |role| Cow::Borrowed(role.arn())))
     }
 
     fn principal_type(&self) -> Option<&'static str> {
@@ -121,7 +121,7 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
 
     /// Where the store does not give the unique id, the request may.
     fn user_id(&self, key: &ConditionKey) -> Values<'_> {
-        let unique_id = self.subject.entity.and_then(|entity| entity.unique_id.as_deref());
+        let unique_id = self.subject.entity.and_then(|entity| entity.unique_id());
         let known = match self.subject.principal {
             Principal::Root(caller) => Some(account_text(&caller.account)),
             Principal::User(_) => unique_id.map(Cow::Borrowed),
@@ -145,7 +145,7 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
 
     /// The tags of the user or role, overlaid by session tags; the request's context has no say (rule 54).
     fn principal_tag(&self, tag: &str) -> Option<&'a str> {
-        let own = || self.subject.entity.and_then(|entity| entity.tags.get(tag));
+        let own = || self.subject.entity.and_then(|entity| entity.tags().get(tag));
         self.request.session_tags.get(tag).or_else(own)
     }
 

@@ -10,7 +10,7 @@ use crate::policy::{CompiledPolicy, PrincipalFacts};
 pub(super) struct Subject<'a> {
     pub(super) principal: &'a Principal<'a>,
     /// The user or role that it is or belongs to.
-    pub(super) entity: Option<&'a Entity>,
+    pub(super) entity: Option<Entity<'a>>,
     /// Whether it is a session of a service-linked role.
     pub(super) service_linked: bool,
     /// Whether it is, or belongs to, a user or role that differs from the one of its name in path or case: names are
@@ -27,9 +27,9 @@ impl<'a> Subject<'a> {
         let principal = &request.principal;
         let role = find_role(directory, principal);
         let entity = match principal {
-            Principal::User(caller) => directory.users.get(caller.arn),
+            Principal::User(caller) => directory.users.with_arn(caller.account, caller.name, caller.arn),
             Principal::FederatedUser(_) => request.federated_by.and_then(|user| directory.users.get(user)),
-            Principal::Role(_) | Principal::AssumedRole(..) => role.map(|role| &role.entity),
+            Principal::Role(_) | Principal::AssumedRole(..) => role.map(|role| role.entity),
             Principal::Root(_) | Principal::Service(_) | Principal::IdentityProvider(_) | Principal::Anonymous => None,
         };
         Self {
@@ -50,19 +50,19 @@ impl<'a> Subject<'a> {
     pub(super) fn principal_facts(&self) -> PrincipalFacts<'a> {
         PrincipalFacts {
             principal: self.principal,
-            unique_id: self.entity.and_then(|entity| entity.unique_id.as_deref()),
+            unique_id: self.entity.and_then(|entity| entity.unique_id()),
             federated_by: self.federated_by,
-            has_boundary: self.entity.is_some_and(|entity| entity.boundary.is_some()),
+            has_boundary: self.entity.is_some_and(|entity| entity.boundary().is_some()),
         }
     }
 }
 
 /// A session's ARN carries no path: the role is found by partition, account and name (evaluation.md, rule 15).
-fn find_role<'a>(directory: &'a Directory, principal: &Principal<'_>) -> Option<&'a Role> {
+fn find_role<'a>(directory: &'a Directory, principal: &Principal<'_>) -> Option<Role<'a>> {
     match principal {
-        Principal::Role(caller) => role_named(directory, caller).filter(|role| *role.entity.arn == *caller.arn),
+        Principal::Role(caller) => role_named(directory, caller).filter(|role| role.entity.arn() == caller.arn),
         Principal::AssumedRole(caller, _) => role_named(directory, caller).filter(|role| {
-            let partition = Arn::parse(&role.entity.arn).map(|arn| arn.partition);
+            let partition = Arn::parse(role.entity.arn()).map(|arn| arn.partition);
             partition == Some(caller.partition)
         }),
         Principal::Root(_)
@@ -74,19 +74,19 @@ fn find_role<'a>(directory: &'a Directory, principal: &Principal<'_>) -> Option<
     }
 }
 
-fn role_named<'a>(directory: &'a Directory, caller: &Caller<'_>) -> Option<&'a Role> {
-    directory.roles.get(&caller.account)?.get(caller.name)
+fn role_named<'a>(directory: &'a Directory, caller: &Caller<'_>) -> Option<Role<'a>> {
+    directory.roles.named(caller.account, caller.name).filter(|role| role.entity.name() == caller.name)
 }
 
 fn name_is_taken(directory: &Directory, request: &AccessRequest<'_>) -> bool {
     match &request.principal {
-        Principal::User(caller) => directory.user_names.is_taken(caller.account, caller.name),
+        Principal::User(caller) => directory.users.named(caller.account, caller.name).is_some(),
         Principal::Role(caller) | Principal::AssumedRole(caller, _) => {
-            directory.role_names.is_taken(caller.account, caller.name)
+            directory.roles.named(caller.account, caller.name).is_some()
         }
         Principal::FederatedUser(caller) => {
             let user = request.federated_by.and_then(|user| user.rsplit('/').next());
-            user.is_some_and(|name| directory.user_names.is_taken(caller.account, name))
+            user.is_some_and(|name| directory.users.named(caller.account, name).is_some())
         }
         Principal::Root(_) | Principal::Service(_) | Principal::IdentityProvider(_) | Principal::Anonymous => false,
     }
@@ -140,8 +140,8 @@ impl<'a> Object<'a> {
     /// A role that is asked for: its trust policy is its resource policy. What is no role has none; but whose it is, and
     /// its tags, are what the store knows of it all the same.
     fn find_trusting(directory: &'a Directory, arn: &Arn<'_>) -> Self {
-        let role = role_with_arn(directory, arn);
-        Self { policy: role.map(|role| &*role.trust), ..Self::find_resource(directory, arn) }
+        let role = directory.roles.get(arn.text);
+        Self { policy: role.map(|role| &**role.trust), ..Self::find_resource(directory, arn) }
     }
 
     /// The policy of the longest ARN that the resource continues with `/` or `:` governs it; its tags are its own.
@@ -151,7 +151,7 @@ impl<'a> Object<'a> {
             object.governed_by(&directory.resources, arn);
         }
         let described = directory.resources.get(arn.text).map(|resource| &resource.tags);
-        object.tags = described.or_else(|| entity_with_arn(directory, arn).map(|entity| &entity.tags));
+        object.tags = described.or_else(|| entity_with_arn(directory, arn).map(Entity::tags));
         object
     }
 
@@ -204,15 +204,9 @@ fn is_key(arn: &Arn<'_>, action: &Action<'_>) -> bool {
     arn.service == "kms" && (arn.resource.starts_with("key/") || stands_for_key())
 }
 
-fn entity_with_arn<'a>(directory: &'a Directory, arn: &Arn<'_>) -> Option<&'a Entity> {
+fn entity_with_arn<'a>(directory: &'a Directory, arn: &Arn<'_>) -> Option<Entity<'a>> {
     if arn.service != "iam" {
         return None;
     }
-    directory.users.get(arn.text).or_else(|| role_with_arn(directory, arn).map(|role| &role.entity))
-}
-
-fn role_with_arn<'a>(directory: &'a Directory, arn: &Arn<'_>) -> Option<&'a Role> {
-    let name = arn.resource.rsplit('/').next()?;
-    let role = directory.roles.get(&arn.account_id()?)?.get(name)?;
-    (*role.entity.arn == *arn.text).then_some(role)
+    directory.users.get(arn.text).or_else(|| directory.roles.get(arn.text).map(|role| role.entity))
 }

@@ -34,8 +34,8 @@ fn every_aws_managed_policy_loads_and_answers() {
         panic!("{text}");
     });
     assert_eq!(directory.users.len(), arns.len());
-    let statements = |user: &Entity| user.each_policy().map(|policy| policy.statements.len()).collect::<Vec<_>>();
-    assert!(directory.users.values().all(|user| matches!(statements(user)[..], [count] if count > 0)));
+    let statements = |user: Entity<'_>| user.each_policy().map(|policy| policy.statements.len()).collect::<Vec<_>>();
+    assert!(directory.users.iter().all(|user| matches!(statements(user)[..], [count] if count > 0)));
     let snapshot = loaded(directory).into_snapshot(1);
     let mut counts: HashMap<(&str, Decision), usize> = HashMap::new();
     for (n, arn) in arns.iter().enumerate() {

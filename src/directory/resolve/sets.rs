@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::Common;
 use crate::policy::{CompiledPolicy, PolicySet};
 
 /// How many patterns the indexes of sets may hold of policies that others may have, too. A million users could have as many
@@ -12,16 +13,22 @@ const SHARED_PATTERNS: usize = 1 << 19;
 
 /// All sets that somebody else may have, too.
 #[derive(Default)]
-pub(super) struct PolicySets {
+pub(super) struct PolicySets<'b> {
     /// By the addresses of its policies, in order.
-    known: HashMap<Box<[*const CompiledPolicy]>, Arc<PolicySet>>,
+    pub(super) known: HashMap<Box<[usize]>, Arc<PolicySet>>,
+    /// Those of the directory before.
+    before: Option<&'b Common>,
     /// How much is used up of [`SHARED_PATTERNS`].
     shared_patterns: usize,
     /// Used by `sets` alone; here for its memory to be reused.
     seen: HashSet<*const CompiledPolicy>,
 }
 
-impl PolicySets {
+impl<'b> PolicySets<'b> {
+    pub(super) fn after(before: Option<&'b Common>) -> Self {
+        Self { before, ..Self::default() }
+    }
+
     /// These policies, each once: one set, if that is not too much.
     pub(super) fn sets(
         &mut self,
@@ -39,10 +46,13 @@ impl PolicySets {
         sets.map(|policies| self.set(policies)).collect()
     }
 
-    /// These policies as one set. Those that are written inline are remembered in vain, at the price of a pointer for each.
+    /// These policies as one set. Those that are written inline are remembered for the next directory alone, at the price of a
+    /// pointer for each.
     pub(super) fn set(&mut self, policies: Vec<Arc<CompiledPolicy>>) -> Arc<PolicySet> {
-        let set = self.known.entry(addresses(&policies)).or_insert_with(|| Arc::new(PolicySet::new(policies)));
-        Arc::clone(set)
+        let addresses = addresses(&policies);
+        let before = self.before.and_then(|before| before.sets.get(&addresses));
+        let new = || before.map_or_else(|| Arc::new(PolicySet::new(policies)), Arc::clone);
+        Arc::clone(self.known.entry(addresses).or_insert_with(new))
     }
 
     fn is_known(&self, policies: &[Arc<CompiledPolicy>]) -> bool {
@@ -57,6 +67,6 @@ impl PolicySets {
     }
 }
 
-fn addresses(policies: &[Arc<CompiledPolicy>]) -> Box<[*const CompiledPolicy]> {
-    policies.iter().map(Arc::as_ptr).collect()
+fn addresses(policies: &[Arc<CompiledPolicy>]) -> Box<[usize]> {
+    policies.iter().map(|policy| Arc::as_ptr(policy).addr()).collect()
 }
