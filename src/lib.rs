@@ -14,10 +14,10 @@
 //! # A file change
 //!
 //! `reload/watch.rs` hears of it, or the poll finds it. `reload/source.rs`, the only reader of policy files, reads
-//! everything until two readings are equal. [`reload::build()`] parses, validates, resolves and compiles beside the threads
-//! that serve, and gathers every error. [`engine::Engine::install`] swaps the result in, in one step; what is wrong leaves
+//! what changed, until the files rest. [`reload::Build`] parses, validates, resolves and compiles beside the threads
+//! that serve, takes over what did not change, and gathers every error. [`engine::Engine::install`] swaps the result in, in one step; what is wrong leaves
 //! the last good snapshot in place. The start of the service, `check`, `validate` and `test` call the same
-//! [`reload::build()`]: what they accept, the service accepts.
+//! [`reload::Build`]: what they accept, the service accepts.
 //!
 //! # The modules, in reading order
 //!

@@ -1,7 +1,7 @@
 //! Files become the next snapshot, while the active one answers.
 //!
 //! A thread of its own sleeps until the file system says that something happened, somebody asks, or the poll interval
-//! passes. Then: [`source`] reads everything, until two readings are equal; [`build`](build()) makes a directory of
+//! passes. Then: [`source`] reads what changed, until the files rest; [`Build`] makes a directory of
 //! it, or says everything that is wrong; the engine swaps it in. What is wrong leaves the last good snapshot in place,
 //! and shows in [`Status`], metrics and log.
 
@@ -22,10 +22,11 @@ pub mod status;
 mod wake;
 mod watch;
 
-pub use self::build::{build, load_once, load_with_written};
+pub use self::build::{Build, Built, load_once, load_with_written};
 pub use self::status::{LastReload, ReloadResult, SharedStatus, Status};
 
 use cycle::Cycle;
+use source::Source;
 use wake::{Wake, Wakes};
 use watch::Watch;
 
@@ -104,8 +105,9 @@ fn spawn(
     options.poll_interval = options.poll_interval.max(SHORTEST_POLL);
     options.debounce = options.debounce.min(LONGEST_DEBOUNCE);
     let status = SharedStatus::default();
+    let source = Source::new(&options.directory);
     let handle = ReloadHandle { status: Arc::clone(&status), wakes: Arc::clone(&wakes) };
-    let cycle = Cycle { engine, options, reloaded, status, wakes, watch, rejected: None };
+    let cycle = Cycle { engine, options, reloaded, status, wakes, watch, source, rejected: None };
     cycle.activated(&cycle.engine.load().snapshot, loading_since);
     thread::Builder::new().name("iamd-reload".to_owned()).spawn(move || cycle.run())?;
     Ok(handle)

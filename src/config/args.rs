@@ -49,7 +49,7 @@ pub struct ServeArgs {
     #[arg(long, env = "IAMD_CACHE_SIZE", value_name = "SIZE", default_value = "64MiB")]
     pub cache_size: String,
 
-    /// How often the store's content is compared, whatever the file system reports
+    /// How often the store is looked at, whatever the file system reports
     #[arg(long, env = "IAMD_POLL_INTERVAL", value_name = "DURATION", default_value = "5s", help_heading = "Reload")]
     pub poll_interval: String,
 

@@ -1,74 +1,136 @@
 //! Files become a directory, or a list of everything that is wrong with them: all or nothing.
 
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::directory::{Directory, Loader, StoreOptions, Written};
-use crate::finding::Finding;
+use crate::directory::{Digest, Directory, Fragment, Loader, StoreOptions, Written};
+use crate::finding::{Finding, Position, Severity, WHOLE_STORE};
 use crate::snapshot::Loaded;
 
-use super::source::SourceFiles;
+use super::source::{Fingerprint, Source, Trust, Visitor};
 
 /// A file that is being written is complete within moments; who writes longer is told what is wrong with it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// One second in all.
 const LOOKS: usize = 10;
 
-/// A directory with warnings, or everything that is wrong.
-type Built = Result<(Directory, Vec<Finding>), Vec<Finding>>;
+/// What comes of a store: something to decide by, or everything that is wrong.
+pub type Built = Result<Loaded, Vec<Finding>>;
 
-/// Builds the directory that the files describe, with warnings; or says everything that is wrong, sorted. Depends on
-/// nothing but its arguments: what `validate` accepts, the service accepts.
-pub fn build(files: &SourceFiles, options: &StoreOptions) -> Built {
-    built_by(Loader::new(options), files).0
+/// Takes in a store file by file; what has become of a file before is taken over, if the file is the same.
+#[derive(Debug)]
+pub struct Build<'d> {
+    loader: Loader,
+    /// The directory that is replaced, if there is one.
+    before: Option<&'d Directory>,
+    /// What it was made of, by path.
+    fragments: HashMap<&'d str, &'d Arc<Fragment>>,
+    /// Whether a fault of ours came up: then nothing comes of it.
+    failed: bool,
 }
 
-/// What comes of the files, and what a loader that keeps it has kept of what is written in them.
-fn built_by(mut loader: Loader, files: &SourceFiles) -> (Built, Written) {
-    files.findings.iter().for_each(|finding| loader.unreadable(finding.clone()));
-    files.files.iter().for_each(|file| loader.file(&file.path, &file.text));
-    let written = loader.written();
-    (loader.finish(), written)
+impl<'d> Build<'d> {
+    /// Of a store of which nothing is known.
+    pub fn new(options: &StoreOptions) -> Self {
+        Self::by(Loader::new(options))
+    }
+
+    /// Of a store that this directory was made of at another time, by the same options.
+    pub fn after(before: &'d Directory, options: &StoreOptions) -> Self {
+        let fragments = before.fragments().map(|fragment| (&**fragment.path(), fragment)).collect();
+        Self { before: Some(before), fragments, ..Self::new(options) }
+    }
+
+    fn by(loader: Loader) -> Self {
+        Self { loader, before: None, fragments: HashMap::new(), failed: false }
+    }
+
+    /// The directory that the files describe, with warnings; or everything that is wrong, sorted. Depends on nothing but the
+    /// files and the options: what `validate` accepts, the service accepts.
+    pub fn finish(self, read: &Fingerprint) -> Built {
+        let Self { loader, before, failed, .. } = self;
+        if failed {
+            return Err(vec![internal_error()]);
+        }
+        let built = catch_unwind(AssertUnwindSafe(|| loader.finish_after(before)));
+        let (directory, warnings) = built.unwrap_or_else(|_| Err(vec![internal_error()]))?;
+        Ok(Loaded { directory, revision: read.revision, bytes: read.bytes, warnings })
+    }
+
+    /// A fault of ours in building refuses the files, as theirs do.
+    fn guarded(&mut self, take: impl FnOnce(&mut Loader)) {
+        if !self.failed {
+            self.failed = catch_unwind(AssertUnwindSafe(|| take(&mut self.loader))).is_err();
+        }
+    }
+}
+
+impl Visitor for Build<'_> {
+    fn knows(&mut self, path: &str, digest: &Digest) -> bool {
+        let known = self.fragments.get(path).filter(|fragment| fragment.digest() == Some(*digest));
+        known.is_some_and(|fragment| self.loader.reuse(fragment))
+    }
+
+    fn text(&mut self, path: &Arc<str>, digest: Digest, text: &str) {
+        self.guarded(|loader| loader.read(path, text, Some(digest)));
+        // Whoever serves on this core goes first.
+        thread::yield_now();
+    }
+
+    fn unreadable(&mut self, finding: Finding) {
+        self.loader.unreadable(finding);
+    }
 }
 
 /// Reads and builds a store once: for the start of the service, and for commands.
 ///
 /// A store that is wrong and changes meanwhile (a file caught half-written) is looked at again, for a second at most.
-pub fn load_once(directory: &Path, options: &StoreOptions) -> Result<Loaded, Vec<Finding>> {
+pub fn load_once(directory: &Path, options: &StoreOptions) -> Built {
     load_while_changing(directory, || Loader::new(options), || thread::sleep(LOOK_AGAIN)).0
 }
 
 /// Loads a store as [`load_once`] does, and keeps what is written in it for checks.
-pub fn load_with_written(directory: &Path, options: &StoreOptions) -> (Result<Loaded, Vec<Finding>>, Written) {
+pub fn load_with_written(directory: &Path, options: &StoreOptions) -> (Built, Written) {
     load_while_changing(directory, || Loader::keeping_written(options), || thread::sleep(LOOK_AGAIN))
 }
 
-fn load_while_changing(
-    directory: &Path,
-    loader: impl Fn() -> Loader,
-    mut wait: impl FnMut(),
-) -> (Result<Loaded, Vec<Finding>>, Written) {
-    let mut files = SourceFiles::read(directory);
-    let mut built = built_by(loader(), &files);
+fn load_while_changing(directory: &Path, loader: impl Fn() -> Loader, mut wait: impl FnMut()) -> (Built, Written) {
+    let mut source = Source::new(directory);
+    let load = |source: &mut Source| {
+        let mut build = Build::by(loader());
+        let read = source.read(Trust::Nothing, &mut build);
+        let written = build.loader.written();
+        (read.revision, build.finish(&read), written)
+    };
+    let (mut revision, mut built, mut written) = load(&mut source);
     for _ in 0..LOOKS {
-        if built.0.is_ok() {
+        if built.is_ok() {
             break;
         }
         wait();
-        if SourceFiles::fingerprint(directory).revision == files.revision {
+        if source.fingerprint(Trust::Nothing).revision == revision {
             break;
         }
-        files = SourceFiles::read(directory);
-        built = built_by(loader(), &files);
+        (revision, built, written) = load(&mut source);
     }
-    let (built, written) = built;
-    (built.map(|built| loaded(&files, built)), written)
+    (built, written)
 }
 
-/// What was built, with what it was built from.
-pub(super) fn loaded(files: &SourceFiles, (directory, warnings): (Directory, Vec<Finding>)) -> Loaded {
-    Loaded { directory, revision: files.revision, bytes: files.bytes, warnings }
+fn internal_error() -> Finding {
+    store_finding(
+        "internal-error",
+        "the files cannot be loaded because of a fault in this program".to_owned(),
+        "please report it, with the log's lines before this one",
+    )
+}
+
+pub(super) fn store_finding(code: &'static str, message: String, hint: &str) -> Finding {
+    let hint = Some(hint.to_owned());
+    Finding { file: WHOLE_STORE.into(), position: Position::START, severity: Severity::Error, code, message, hint }
 }
 
 #[cfg(test)]
@@ -107,6 +169,16 @@ mod tests {
         assert_eq!(load_during(&["{ ", "{  ", WHOLE]), (3, vec![]));
         assert_eq!(load_during(&[]), (1, wrong));
         assert_eq!(load_during(&changing).0, LOOKS);
+    }
+
+    #[test]
+    fn a_panic_in_building_is_a_finding() {
+        let mut build = Build::new(&StoreOptions::default());
+        build.guarded(|_| panic!("a fault, on purpose"));
+        build.text(&"a.json".into(), [0; 32], WHOLE);
+        let read = Source::new(Path::new("nowhere")).fingerprint(Trust::Nothing);
+        let errors = build.finish(&read).unwrap_err();
+        assert_eq!(errors[0].message, "the files cannot be loaded because of a fault in this program");
     }
 
     #[test]

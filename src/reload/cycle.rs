@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
-use crate::finding::{Finding, Position, Severity, WHOLE_STORE};
+use crate::finding::Finding;
 use crate::snapshot::{Loaded, Revision, Snapshot};
 
-use super::build::{build, loaded};
-use super::source::SourceFiles;
+use super::build::{Build, Built, store_finding};
+use super::source::{Fingerprint, Source, Trust};
 use super::status::{LastReload, ReloadResult, SharedStatus, Status};
-use super::wake::{Wake, Wakes};
+use super::wake::{Wake, Wakes, Woken};
 use super::watch::Watch;
 use super::{ReloadOptions, report};
 
-/// How often the files are read in search of two equal readings, before giving up until the next wake-up.
+/// How often the files are read until they rest, before giving up until the next wake-up.
 const SETTLE_TRIES: usize = 20;
 
 /// What the reload thread knows.
@@ -27,34 +27,37 @@ pub(super) struct Cycle<F> {
     pub(super) status: SharedStatus,
     pub(super) wakes: Arc<Wakes>,
     pub(super) watch: Watch,
+    pub(super) source: Source,
     /// What was rejected last: a poll that finds it again says nothing. Never taken for accepted.
     pub(super) rejected: Option<Revision>,
 }
 
-/// What came of reading until two readings are equal.
+/// What came of reading until the files rested.
 enum Reading {
-    /// They are.
-    Settled(Settled),
-    /// They never were.
+    /// They do.
+    Settled(Box<Settled>),
+    /// They never did.
     Restless,
     /// The thread is to end.
     Stopped,
 }
 
-/// The last of two equal readings.
+/// The files at rest.
 struct Settled {
-    files: SourceFiles,
-    /// The greatest wake until it.
+    read: Fingerprint,
+    /// What comes of them; None if they are what the active snapshot was made of.
+    built: Option<Built>,
+    /// The greatest wake until then.
     wake: Wake,
-    /// When it started.
+    /// When the last reading started.
     started: Instant,
 }
 
 impl<F: Fn(&LastReload)> Cycle<F> {
     /// The first look is for what changed between the load at the start and now, and arms the watch.
     pub(super) fn run(mut self) {
-        let mut wake = Wake::Poll;
-        while wake != Wake::Stop {
+        let mut wake = Woken { wake: Wake::Poll, quiet: false };
+        while wake.wake != Wake::Stop {
             // A fault of ours in one round (already printed by the panic hook) must not end all later ones.
             if catch_unwind(AssertUnwindSafe(|| self.look(wake))).is_err() {
                 tracing::error!("a reload failed by an internal error, the last good snapshot keeps answering");
@@ -63,20 +66,22 @@ impl<F: Fn(&LastReload)> Cycle<F> {
         }
     }
 
-    fn next_wake(&self) -> Wake {
+    fn next_wake(&self) -> Woken {
         match self.wakes.within(self.options.poll_interval) {
-            None => Wake::Poll,
+            None => Woken { wake: Wake::Poll, quiet: false },
             Some(wake) => self.wakes.until_quiet(wake, self.options.debounce),
         }
     }
 
-    fn look(&mut self, wake: Wake) {
-        if wake == Wake::Poll && !self.finds_news() {
-            return;
+    fn look(&mut self, woken: Woken) {
+        let mut before = None;
+        if woken.wake == Wake::Poll {
+            let Some(found) = self.news() else { return };
+            before = Some(found);
         }
         let started = Instant::now();
-        match self.settle(wake) {
-            Reading::Settled(settled) => self.judge(settled),
+        match self.settle(woken, before) {
+            Reading::Settled(settled) => self.judge(*settled),
             Reading::Restless => {
                 self.rejected = None;
                 self.reject(vec![unsettled(started.elapsed())], started);
@@ -85,38 +90,64 @@ impl<F: Fn(&LastReload)> Cycle<F> {
         }
     }
 
-    /// Whether a poll finds anything to look at more closely.
-    fn finds_news(&mut self) -> bool {
-        let found = SourceFiles::fingerprint(&self.options.directory);
-        let came_in = self.watch.arm(found.reach, false);
+    /// What a poll finds, if that is to be looked at more closely.
+    fn news(&mut self) -> Option<Revision> {
+        // What is told of is seen now.
+        self.watch.told();
+        let found = self.source.fingerprint(Trust::Stamps);
+        let came_in = self.watch.arm(&found.reach, false);
         let known = self.rejected.unwrap_or_else(|| self.active());
-        came_in || found.revision != known || self.rejected.is_none() && self.is_stale()
+        let is_news = came_in || found.revision != known || self.rejected.is_none() && self.is_stale();
+        is_news.then_some(found.revision)
     }
 
-    /// Reads until two readings in a row, a debounce apart, are equal: so that several files written one after the
-    /// other, or one written slowly, become one step.
-    fn settle(&mut self, mut wake: Wake) -> Reading {
-        let mut before = None;
-        for _ in 0..SETTLE_TRIES {
-            let started = Instant::now();
-            let files = SourceFiles::read(&self.options.directory);
-            let came_in = self.watch.arm(files.reach.clone(), true);
-            if before == Some(files.revision) && !came_in {
-                return Reading::Settled(Settled { files, wake, started });
+    /// Reads until the files rest, so that several files written one after the other, or one written slowly, become one step.
+    ///
+    /// They rest when the file system has said nothing for a debounce before the reading, nor during it. Where its word is not to
+    /// be had, or is about something else all the time, they rest when two readings in a row, a debounce apart, are equal.
+    fn settle(&mut self, mut woken: Woken, mut before: Option<Revision>) -> Reading {
+        for round in 0..SETTLE_TRIES {
+            // A poll has read them already.
+            if round > 0 || before.is_some() {
+                woken = match self.hears(woken.wake) {
+                    true => self.wakes.until_quiet(woken.wake, self.options.debounce),
+                    false => self.wakes.pause(woken.wake, self.options.debounce),
+                };
             }
-            before = Some(files.revision);
-            drop(files);
-            wake = self.wakes.pause(wake, self.options.debounce);
-            if wake == Wake::Stop {
+            if woken.wake == Wake::Stop {
                 self.wakes.ring(Wake::Stop);
                 return Reading::Stopped;
             }
+            let started = Instant::now();
+            let active = self.engine.load_full();
+            let mut build = Build::after(&active.snapshot.directory, &self.options.store);
+            let told = self.watch.told();
+            let trust = if self.hears(woken.wake) { Trust::Events } else { trust(woken.wake) };
+            let read = self.source.read_told(trust, told.as_ref(), &mut build);
+            let came_in = read.walked && self.watch.arm(&read.reach, true);
+            let rests =
+                before == Some(read.revision) || self.hears(woken.wake) && woken.quiet && !self.wakes.is_pending();
+            if rests && !came_in {
+                let is_news = read.revision != active.snapshot.revision && !self.is_known_as_wrong(&read, woken.wake);
+                let built = is_news.then(|| build.finish(&read));
+                return Reading::Settled(Box::new(Settled { read, built, wake: woken.wake, started }));
+            }
+            before = Some(read.revision);
         }
         Reading::Restless
     }
 
-    fn judge(&mut self, Settled { files, wake, started }: Settled) {
-        if files.revision == self.active() {
+    /// Whether the file system tells of every change, as it did of this one.
+    fn hears(&self, wake: Wake) -> bool {
+        wake == Wake::Event && self.watch.hears_everything()
+    }
+
+    fn is_known_as_wrong(&self, read: &Fingerprint, wake: Wake) -> bool {
+        self.rejected == Some(read.revision) && wake != Wake::Asked
+    }
+
+    fn judge(&mut self, Settled { read, built, wake, started }: Settled) {
+        if read.revision == self.active() {
             let was_stale = self.is_stale();
             self.rejected = None;
             if was_stale || wake != Wake::Poll {
@@ -125,17 +156,11 @@ impl<F: Fn(&LastReload)> Cycle<F> {
             }
             return;
         }
-        if self.rejected == Some(files.revision) && wake != Wake::Asked {
-            return;
-        }
-        let revision = files.revision;
-        match guarded(|| build(&files, &self.options.store).map(|built| loaded(&files, built))) {
-            Ok(loaded) => {
-                drop(files);
-                self.install(loaded, started);
-            }
-            Err(errors) => {
-                self.rejected = Some(revision);
+        match built {
+            None => {}
+            Some(Ok(loaded)) => self.install(loaded, started),
+            Some(Err(errors)) => {
+                self.rejected = Some(read.revision);
                 self.reject(errors, started);
             }
         }
@@ -178,17 +203,12 @@ impl<F: Fn(&LastReload)> Cycle<F> {
     }
 }
 
-/// A fault of ours in building refuses the files, as theirs do.
-fn guarded<T>(build: impl FnOnce() -> Result<T, Vec<Finding>>) -> Result<T, Vec<Finding>> {
-    catch_unwind(AssertUnwindSafe(build)).unwrap_or_else(|_| Err(vec![internal_error()]))
-}
-
-fn internal_error() -> Finding {
-    store_finding(
-        "internal-error",
-        "the files cannot be loaded because of a fault in this program".to_owned(),
-        "please report it, with the log's lines before this one",
-    )
+/// Whoever asks wants to know it for sure.
+fn trust(wake: Wake) -> Trust {
+    match wake {
+        Wake::Asked => Trust::Nothing,
+        Wake::Poll | Wake::Event | Wake::Stop => Trust::Stamps,
+    }
 }
 
 fn unsettled(waited: Duration) -> Finding {
@@ -197,21 +217,4 @@ fn unsettled(waited: Duration) -> Finding {
         format!("the files have kept changing for {:.1} s", waited.as_secs_f64()),
         "they are looked at again when they rest",
     )
-}
-
-fn store_finding(code: &'static str, message: String, hint: &str) -> Finding {
-    let hint = Some(hint.to_owned());
-    Finding { file: WHOLE_STORE.into(), position: Position::START, severity: Severity::Error, code, message, hint }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_in_building_is_a_finding() {
-        let built: Result<(), _> = guarded(|| panic!("a fault, on purpose"));
-        let errors = built.unwrap_err();
-        assert_eq!(errors[0].message, "the files cannot be loaded because of a fault in this program");
-    }
 }

@@ -1,24 +1,33 @@
-//! The only reader of policy files: a directory becomes [`SourceFiles`], with a digest of all they say.
+//! The only reader of policy files: whoever visits a directory is told what is in it, and gets a digest of all of it.
+//!
+//! What did not change since it was read need not be read again, if the visitor knows what became of it.
 //!
 //! Whatever cannot be read is a finding, part of the digest, and refuses the store: a policy that is silently left out
 //! may be the one that denies.
 #![expect(clippy::disallowed_methods, reason = "the one place that reads policy files")]
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+use std::str::Utf8Error;
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::directory::Digest;
 use crate::finding::{Finding, Position, Severity, WHOLE_STORE, io_words};
 use crate::snapshot::Revision;
 
 mod reach;
+mod stamp;
 mod walk;
 
 pub use reach::Reach;
-use walk::{Entry, Tree};
+use stamp::Stamp;
+use walk::{Entry, Found, Tree};
 
 /// How much is read at most. Each limit is far above what a real store needs, and there so that a wrong directory
 /// (`/`, a log folder, a link to a device) ends in a message instead of in all the memory.
@@ -39,19 +48,158 @@ impl Limits {
     pub const DEFAULT: Self = Self { file_bytes: 256 << 20, store_bytes: 1 << 30, files: 100_000, depth: 32 };
 }
 
-/// The content of a policy store at one moment.
+/// How long a file is taken for unchanged because size, times and place on the disk are. Then its content is read all the same:
+/// there are file systems whose word is not to be relied on.
+const LONGEST_TRUST: Duration = Duration::from_secs(60);
+
+/// A file that was written within this time before it was looked at may be written again, and have the same times: some file
+/// systems count in steps of two seconds.
+const COARSEST_CLOCK: Duration = Duration::from_secs(2);
+
+/// A policy store's directory, and what is known of its files since they were read.
 #[derive(Debug)]
+pub struct Source {
+    directory: PathBuf,
+    limits: Limits,
+    /// As it was found last; None before the first time.
+    tree: Option<Tree>,
+    /// Sorted by path.
+    known: Vec<Known>,
+    /// What time it is for the file system; tests have their own.
+    now: fn() -> SystemTime,
+}
+
+/// A file as it was when it was read.
+#[derive(Debug)]
+struct Known {
+    path: Arc<str>,
+    stamp: Stamp,
+    /// Of its content.
+    digest: Digest,
+    /// Its size.
+    bytes: u64,
+    read_at: Instant,
+}
+
+/// How far a file that looks unchanged is taken for unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Its content is read.
+    Nothing,
+    /// Size, times and place on the disk suffice for a minute, unless it was written just before it was read.
+    Stamps,
+    /// They suffice, and if the file system has told of some files, only these are looked at.
+    Events,
+}
+
+/// Who is told what a policy store contains, file by file in the order of paths.
+pub trait Visitor {
+    /// Whether it suffices to know the digest of this file's content.
+    fn knows(&mut self, path: &str, digest: &Digest) -> bool;
+    /// What is in a file of which it does not.
+    fn text(&mut self, path: &Arc<str>, digest: Digest, text: &str);
+    /// Something that could not be read.
+    fn unreadable(&mut self, finding: Finding);
+}
+
+/// What a store contains, without the content.
+#[derive(Debug)]
+pub struct Fingerprint {
+    /// Digest of every path with its content or with the reason why it could not be read: SHA-256 over paths and digests.
+    pub revision: Revision,
+    /// Total size of the files that could be read.
+    pub bytes: u64,
+    /// Where a change may show.
+    pub reach: Arc<Reach>,
+    /// Whether all files were looked at.
+    pub walked: bool,
+}
+
+impl Source {
+    /// A directory of which nothing is known yet.
+    pub fn new(directory: &Path) -> Self {
+        Self::within(directory, Limits::DEFAULT)
+    }
+
+    fn within(directory: &Path, limits: Limits) -> Self {
+        Self { directory: directory.to_owned(), limits, tree: None, known: Vec::new(), now: SystemTime::now }
+    }
+
+    /// Visits every `*.json` under the directory, with the content of one file at a time in memory. Names that start with `.`
+    /// are skipped, links are followed.
+    pub fn read(&mut self, trust: Trust, visitor: &mut dyn Visitor) -> Fingerprint {
+        self.read_told(trust, None, visitor)
+    }
+
+    /// As [`Source::read`]; `told`: everything of which the file system has told since the last reading, if that is known.
+    pub fn read_told(
+        &mut self,
+        trust: Trust,
+        told: Option<&BTreeSet<PathBuf>>,
+        visitor: &mut dyn Visitor,
+    ) -> Fingerprint {
+        let (tree, walked) = self.look(told.filter(|_| trust == Trust::Events));
+        let (entries, reach) = (tree.entries.as_slice(), Arc::clone(&tree.reach));
+        let known = std::mem::take(&mut self.known);
+        let is_empty = entries.is_empty();
+        let mut reading = Reading {
+            visitor,
+            trust,
+            limits: self.limits,
+            bytes: 0,
+            digest: Sha256::new(),
+            before: known.into_iter().peekable(),
+            known: Vec::with_capacity(entries.len()),
+        };
+        for entry in entries {
+            if !reading.entry(entry) {
+                break;
+            }
+        }
+        let Reading { visitor, bytes, digest, known, .. } = reading;
+        self.known = known;
+        self.tree = Some(tree);
+        if is_empty {
+            visitor.unreadable(empty(&self.directory).at(WHOLE_STORE));
+        }
+        Fingerprint { revision: Revision(digest.finalize().into()), bytes, reach, walked }
+    }
+
+    /// The tree as it is now, and whether all of it was looked at.
+    fn look(&mut self, told: Option<&BTreeSet<PathBuf>>) -> (Tree, bool) {
+        let now = (self.now)();
+        if let (Some(told), Some(mut tree)) = (told, self.tree.take())
+            && tree.look_at(told, &self.directory, self.limits, now)
+        {
+            return (tree, false);
+        }
+        (Tree::walk(&self.directory, self.limits, now), true)
+    }
+
+    /// What the store contains.
+    pub fn fingerprint(&mut self, trust: Trust) -> Fingerprint {
+        self.read(trust, &mut Nobody)
+    }
+}
+
+/// Whom a digest suffices.
+struct Nobody;
+
+impl Visitor for Nobody {
+    fn knows(&mut self, _: &str, _: &Digest) -> bool {
+        true
+    }
+    fn text(&mut self, _: &Arc<str>, _: Digest, _: &str) {}
+    fn unreadable(&mut self, _: Finding) {}
+}
+
+/// The content of a policy store at one moment: for whoever wants all of it at once.
+#[derive(Debug, Default)]
 pub struct SourceFiles {
     /// The files that could be read, sorted by path.
     pub files: Vec<SourceFile>,
     /// What could not be read, sorted; all of it errors.
     pub findings: Vec<Finding>,
-    /// Digest of every path with its content or with the reason why it could not be read.
-    pub revision: Revision,
-    /// Total size of the files that could be read.
-    pub bytes: u64,
-    /// Where a change may show.
-    pub reach: Reach,
 }
 
 /// One file.
@@ -63,45 +211,34 @@ pub struct SourceFile {
     pub text: String,
 }
 
-/// What a store contains, without the content.
-#[derive(Debug)]
-pub struct Fingerprint {
-    /// The revision that [`SourceFiles::read`] would have.
-    pub revision: Revision,
-    /// Where a change may show.
-    pub reach: Reach,
+impl SourceFiles {
+    /// Reads every `*.json` under a directory, as [`Source::read`] does.
+    pub fn read(directory: &Path) -> Self {
+        Self::of(&mut Source::new(directory))
+    }
+
+    fn of(source: &mut Source) -> Self {
+        let mut files = Self::default();
+        source.read(Trust::Nothing, &mut files);
+        files.findings.sort();
+        files
+    }
 }
 
-impl SourceFiles {
-    /// Reads every `*.json` under a directory. Names that start with `.` are skipped, links are followed.
-    pub fn read(directory: &Path) -> Self {
-        Self::read_within(directory, Limits::DEFAULT)
+impl Visitor for SourceFiles {
+    fn knows(&mut self, _: &str, _: &Digest) -> bool {
+        false
     }
-
-    fn read_within(directory: &Path, limits: Limits) -> Self {
-        let mut files = Vec::new();
-        let mut findings = Vec::new();
-        let Fingerprint { revision, reach } =
-            scan(directory, limits, |path, content| match content.and_then(into_text) {
-                Ok(text) => files.push(SourceFile { path: path.into(), text }),
-                Err(problem) => findings.push(problem.at(path)),
-            });
-        if files.is_empty() && findings.is_empty() {
-            findings.push(empty(directory).at(WHOLE_STORE));
-        }
-        findings.sort();
-        let bytes = files.iter().map(|file| length(file.text.len())).sum();
-        Self { files, findings, revision, bytes, reach }
+    fn text(&mut self, path: &Arc<str>, _: Digest, text: &str) {
+        self.files.push(SourceFile { path: Arc::clone(path), text: text.to_owned() });
     }
-
-    /// The revision that [`SourceFiles::read`] would have, with one file at a time in memory.
-    pub fn fingerprint(directory: &Path) -> Fingerprint {
-        scan(directory, Limits::DEFAULT, |_, _| {})
+    fn unreadable(&mut self, finding: Finding) {
+        self.findings.push(finding);
     }
 }
 
 /// Why something cannot be read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Problem {
     code: &'static str,
     message: String,
@@ -133,33 +270,98 @@ impl Problem {
     }
 }
 
-/// Visits every file in the order of paths, and digests what is visited.
-fn scan(directory: &Path, limits: Limits, mut visit: impl FnMut(&str, Result<Vec<u8>, Problem>)) -> Fingerprint {
-    let Tree { entries, reach } = Tree::walk(directory, limits);
-    let mut digest = Sha256::new();
-    let mut left = limits.store_bytes;
-    for Entry { path, file } in entries {
-        let content = file.and_then(|file| read_file(&file, limits.file_bytes));
-        let size = content.as_ref().map_or(0, |bytes| length(bytes.len()));
-        let fits = left.checked_sub(size);
-        left = fits.unwrap_or_default();
-        let (path, content) = match fits {
-            Some(_) => (path, content),
-            None => (WHOLE_STORE.to_owned(), Err(store_too_large(limits))),
+/// A store that is being read.
+struct Reading<'v> {
+    visitor: &'v mut dyn Visitor,
+    trust: Trust,
+    limits: Limits,
+    bytes: u64,
+    digest: Sha256,
+    /// What was known before, from the current path on.
+    before: Peekable<std::vec::IntoIter<Known>>,
+    /// What is known now, up to the current path.
+    known: Vec<Known>,
+}
+
+impl Reading<'_> {
+    /// Whether to go on.
+    fn entry(&mut self, Entry { path, file }: &Entry) -> bool {
+        let before = self.known_before(path);
+        let read = match file {
+            Ok(found) => self.file(path, found, before),
+            Err(problem) => Err(problem.clone()),
         };
-        update(&mut digest, &path, &content);
-        visit(&path, content);
-        if fits.is_none() {
-            break;
+        match read {
+            Ok(known) if self.bytes.saturating_add(known.bytes) > self.limits.store_bytes => {
+                self.problem(WHOLE_STORE, store_too_large(self.limits));
+                return false;
+            }
+            Ok(known) => {
+                self.bytes += known.bytes;
+                update(&mut self.digest, path, Ok(&known.digest));
+                self.known.push(known);
+            }
+            Err(problem) => self.problem(path, problem),
+        }
+        true
+    }
+
+    fn problem(&mut self, path: &str, problem: Problem) {
+        update(&mut self.digest, path, Err(&problem));
+        self.visitor.unreadable(problem.at(path));
+    }
+
+    fn known_before(&mut self, path: &str) -> Option<Known> {
+        while self.before.next_if(|known| *known.path < *path).is_some() {}
+        self.before.next_if(|known| *known.path == *path)
+    }
+
+    /// Reads a file, unless it is known and the visitor needs no more.
+    fn file(&mut self, path: &Arc<str>, found: &Found, before: Option<Known>) -> Result<Known, Problem> {
+        let trusted = before.filter(|known| known.is_still(&found.stamp, self.trust));
+        if let Some(known) = trusted.filter(|known| self.visitor.knows(path, &known.digest)) {
+            return Ok(known);
+        }
+        let bytes = read_file(&found.at, self.limits.file_bytes)?;
+        let known = Known {
+            path: Arc::clone(path),
+            stamp: found.stamp.clone(),
+            digest: Sha256::digest(&bytes).into(),
+            bytes: length(bytes.len()),
+            read_at: Instant::now(),
+        };
+        if !self.visitor.knows(path, &known.digest) {
+            self.content(path, &known, &bytes);
+        }
+        Ok(known)
+    }
+
+    fn content(&mut self, path: &Arc<str>, known: &Known, bytes: &[u8]) {
+        match std::str::from_utf8(bytes) {
+            // Past the limit it is the whole store that is reported.
+            Ok(_) if self.bytes.saturating_add(known.bytes) > self.limits.store_bytes => {}
+            Ok(text) => self.visitor.text(path, known.digest, text),
+            Err(error) => self.visitor.unreadable(not_utf8(error).at(path)),
         }
     }
-    Fingerprint { revision: Revision(digest.finalize().into()), reach }
+}
+
+impl Known {
+    /// Whether the file that looks so now is surely the same.
+    fn is_still(&self, stamp: &Stamp, trust: Trust) -> bool {
+        let trusted = match trust {
+            Trust::Nothing => false,
+            Trust::Stamps => self.read_at.elapsed() < LONGEST_TRUST,
+            Trust::Events => true,
+        };
+        trusted && self.stamp.rested && self.stamp.same_as(stamp)
+    }
 }
 
 /// Every part with its length before it, so that no two stores run together to the same bytes.
-fn update(digest: &mut Sha256, path: &str, content: &Result<Vec<u8>, Problem>) {
+fn update(digest: &mut Sha256, path: &str, content: Result<&Digest, &Problem>) {
     let (kind, bytes) = match content {
-        Ok(bytes) => (0_u8, bytes.as_slice()),
+        Ok(digest) => (0_u8, digest.as_slice()),
         Err(problem) => (1, problem.message.as_bytes()),
     };
     digest.update(length(path.len()).to_le_bytes());
@@ -183,11 +385,9 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Problem> {
     Err(Problem::new("too-large", message, "split it: every `*.json` of the store is read"))
 }
 
-fn into_text(bytes: Vec<u8>) -> Result<String, Problem> {
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Problem::new("unreadable-file", format!("the file is not UTF-8: byte {at} is wrong"), "save it as UTF-8")
-    })
+fn not_utf8(error: Utf8Error) -> Problem {
+    let at = error.valid_up_to();
+    Problem::new("unreadable-file", format!("the file is not UTF-8: byte {at} is wrong"), "save it as UTF-8")
 }
 
 fn empty(directory: &Path) -> Problem {

@@ -16,6 +16,15 @@ pub(super) enum Wake {
     Stop,
 }
 
+/// Why the thread goes on after it has waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Woken {
+    /// The greatest wake that came.
+    pub(super) wake: Wake,
+    /// Whether none came for as long as was asked for.
+    pub(super) quiet: bool,
+}
+
 /// Holds the greatest wake that has not been taken. However many events arrive, it takes no more room.
 #[derive(Debug, Default)]
 pub(super) struct Wakes {
@@ -44,26 +53,31 @@ impl Wakes {
         waited.unwrap_or_else(PoisonError::into_inner).0.take()
     }
 
+    /// Whether something is pending.
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Sleeps until nothing has come for `quiet`, at most ten times as long; the greatest wake that came, or `wake`.
-    pub(super) fn until_quiet(&self, wake: Wake, quiet: Duration) -> Wake {
+    pub(super) fn until_quiet(&self, wake: Wake, quiet: Duration) -> Woken {
         self.gather(wake, quiet, quiet.saturating_mul(10))
     }
 
     /// Sleeps for the whole time, unless told to stop; the greatest wake that came, or `wake`.
-    pub(super) fn pause(&self, wake: Wake, time: Duration) -> Wake {
+    pub(super) fn pause(&self, wake: Wake, time: Duration) -> Woken {
         self.gather(wake, time, time)
     }
 
-    fn gather(&self, mut wake: Wake, quiet: Duration, most: Duration) -> Wake {
+    fn gather(&self, mut wake: Wake, quiet: Duration, most: Duration) -> Woken {
         let started = Instant::now();
         loop {
             let left = most.saturating_sub(started.elapsed());
             if wake == Wake::Stop || left.is_zero() {
-                return wake;
+                return Woken { wake, quiet: quiet.is_zero() };
             }
             match self.within(quiet.min(left)) {
                 Some(more) => wake = wake.max(more),
-                None => return wake,
+                None => return Woken { wake, quiet: quiet <= left },
             }
         }
     }

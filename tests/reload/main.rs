@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests write the store, and look at what they wrote")]
 
 mod faults;
+mod incremental;
 mod links;
 mod running;
 mod wakes;

@@ -30,6 +30,11 @@ impl Reach {
         inside || self.folders.contains(path) || self.names.contains(path)
     }
 
+    /// Whether this is a folder of the store, a link, or what one leads to: if it is another one now, the store may be.
+    pub(super) fn is_on_the_way(&self, path: &Path) -> bool {
+        self.folders.contains(path) || self.names.contains(path)
+    }
+
     /// Everything in a real folder matters.
     pub(super) fn watch(&mut self, real: &Path) {
         self.folders.insert(real.to_owned());

@@ -16,13 +16,17 @@ fn store(paths: &[&str]) -> tempfile::TempDir {
     store
 }
 
+fn fingerprint(directory: &Path) -> Fingerprint {
+    Source::new(directory).fingerprint(Trust::Nothing)
+}
+
 fn paths(files: &SourceFiles) -> Vec<&str> {
     files.files.iter().map(|file| file.path.as_ref()).collect()
 }
 
 /// The findings, with the store's own path cut out.
 fn findings(store: &Path, limits: Limits) -> Vec<String> {
-    let found = SourceFiles::read_within(store, limits).findings;
+    let found = SourceFiles::of(&mut Source::within(store, limits)).findings;
     found.iter().map(|finding| finding.to_string().replace(&store.display().to_string(), "STORE")).collect()
 }
 
@@ -33,7 +37,7 @@ fn every_json_file_is_read_in_the_order_of_paths() {
     assert_eq!(paths(&files), ["a-b.json", "a/b/c/d.json", "a/x.json", "dir.json/x.json", "z.json"]);
     assert!(files.files.iter().all(|file| file.text == *file.path));
     assert!(files.findings.is_empty());
-    assert_eq!(files.bytes, 8 + 12 + 8 + 15 + 6);
+    assert_eq!(fingerprint(store.path()).bytes, 8 + 12 + 8 + 15 + 6);
 }
 
 #[test]
@@ -156,9 +160,7 @@ fn the_revision_is_that_of_all_paths_and_contents() {
         for (path, text) in files {
             fs::write(store.path().join(path), text).unwrap();
         }
-        let revision = SourceFiles::read(store.path()).revision;
-        assert_eq!(SourceFiles::fingerprint(store.path()).revision, revision);
-        revision
+        fingerprint(store.path()).revision
     };
     assert_eq!(revision(base), revision(&[("b.json", "2"), ("a.json", "1"), ("c.txt", "3")]));
     let others: &[&[(&str, &str)]] = &[
@@ -177,7 +179,7 @@ fn the_revision_is_that_of_all_paths_and_contents() {
 #[test]
 fn a_reason_is_part_of_the_revision_and_no_content() {
     let store = store(&["b.json"]);
-    let revision = || SourceFiles::read(store.path()).revision;
+    let revision = || fingerprint(store.path()).revision;
     let link = store.path().join("a.json");
     symlink("x", &link).unwrap();
     let dangling = revision();
@@ -195,7 +197,7 @@ fn changes_show_wherever_links_lead() {
     symlink("v1", at("current")).unwrap();
     symlink("current", at("store")).unwrap();
     symlink(at("elsewhere/x/b.json"), at("v1/b.json")).unwrap();
-    let reach = SourceFiles::fingerprint(&at("store")).reach;
+    let reach = fingerprint(&at("store")).reach;
     let watched: Vec<_> = reach.watched().into_iter().collect();
     assert_eq!(watched, [base.0.clone(), at("elsewhere/x"), at("v1")]);
     for name in ["store", "current", "v1", "v1/a.json", "v1/new.json", "elsewhere/x/b.json"] {
@@ -210,7 +212,146 @@ fn changes_show_wherever_links_lead() {
 fn a_store_that_does_not_exist_is_awaited() {
     let base = store(&[]);
     let real = fs::canonicalize(base.path()).unwrap();
-    let reach = SourceFiles::fingerprint(&base.path().join("a/b")).reach;
+    let reach = fingerprint(&base.path().join("a/b")).reach;
     assert!(reach.watched().contains(real.as_path()));
     assert!(reach.concerns(&real.join("a")));
+}
+
+/// A digest that no file has: who is told it was not told of what is in the file.
+const REMEMBERED: Digest = [7; 32];
+
+/// A store of one file that was read an hour after it was written, as far as the file system can tell.
+fn rested() -> (tempfile::TempDir, Source) {
+    let store = store(&["a.json"]);
+    let mut source = Source::new(store.path());
+    source.now = || SystemTime::now() + Duration::from_secs(3600);
+    source.fingerprint(Trust::Stamps);
+    source.known[0].digest = REMEMBERED;
+    (store, source)
+}
+
+fn is_read_again(source: &mut Source, trust: Trust) -> bool {
+    source.fingerprint(trust);
+    source.known[0].digest != REMEMBERED
+}
+
+#[test]
+fn a_file_that_looks_unchanged_is_not_read_again() {
+    let (_store, mut source) = rested();
+    assert!(!is_read_again(&mut source, Trust::Stamps));
+    assert!(!is_read_again(&mut source, Trust::Stamps));
+    assert!(is_read_again(&mut source, Trust::Nothing));
+}
+
+#[test]
+fn a_file_that_was_written_just_before_it_was_read_is_read_again() {
+    let store = store(&["a.json"]);
+    let mut source = Source::new(store.path());
+    source.now = || SystemTime::UNIX_EPOCH;
+    source.fingerprint(Trust::Stamps);
+    source.known[0].digest = REMEMBERED;
+    assert!(is_read_again(&mut source, Trust::Stamps));
+}
+
+#[test]
+fn a_file_that_was_written_is_read_again_whatever_its_size_and_time() {
+    let (store, mut source) = rested();
+    let file = store.path().join("a.json");
+    let modified = fs::metadata(&file).unwrap().modified().unwrap();
+    fs::write(&file, "A.JSON").unwrap();
+    fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
+    assert!(is_read_again(&mut source, Trust::Stamps));
+    let (store, mut source) = rested();
+    fs::write(store.path().join("b"), "a.json").unwrap();
+    fs::rename(store.path().join("b"), store.path().join("a.json")).unwrap();
+    assert!(is_read_again(&mut source, Trust::Stamps));
+}
+
+#[test]
+fn a_file_is_read_once_a_minute_however_it_looks() {
+    let (_store, mut source) = rested();
+    source.known[0].read_at = Instant::now().checked_sub(LONGEST_TRUST).unwrap();
+    assert!(is_read_again(&mut source, Trust::Stamps));
+}
+
+#[test]
+fn what_comes_and_goes_is_told_from_what_stays() {
+    let store = store(&["b.json", "d.json", "f.json"]);
+    let mut source = Source::new(store.path());
+    source.now = || SystemTime::now() + Duration::from_secs(3600);
+    for (gone, new) in [("b.json", "a.json"), ("d.json", "e.json"), ("f.json", "z.json")] {
+        source.fingerprint(Trust::Stamps);
+        fs::remove_file(store.path().join(gone)).unwrap();
+        fs::write(store.path().join(new), new).unwrap();
+        assert_eq!(source.fingerprint(Trust::Stamps).revision, fingerprint(store.path()).revision);
+    }
+}
+
+/// A store with links, and a source that has read it an hour after it was written.
+fn watched() -> (tempfile::TempDir, PathBuf, Source) {
+    let base = store(&["real/a.json", "real/x/b.json", "elsewhere/c.json", "shared/d.json"]);
+    let root = fs::canonicalize(base.path()).unwrap();
+    symlink("../elsewhere", root.join("real/link")).unwrap();
+    symlink("../shared/d.json", root.join("real/d.json")).unwrap();
+    let mut source = Source::new(&root.join("real"));
+    source.now = || SystemTime::now() + Duration::from_secs(3600);
+    source.fingerprint(Trust::Events);
+    (base, root, source)
+}
+
+/// Reads what the file system has told of; whether all was looked at for it, and whether what was found is what there is.
+fn told(source: &mut Source, paths: &[PathBuf]) -> (bool, bool) {
+    let told = paths.iter().cloned().collect();
+    let found = source.read_told(Trust::Events, Some(&told), &mut Nobody);
+    (found.walked, found.revision == fingerprint(&source.directory).revision)
+}
+
+#[test]
+fn only_what_was_told_of_is_looked_at() {
+    let (_base, root, mut source) = watched();
+    for name in ["real/a.json", "real/new.json", "real/x/b.json", "real/link/c.json"] {
+        fs::write(root.join(name), "another").unwrap();
+        let real = fs::canonicalize(root.join(name)).unwrap();
+        assert_eq!(told(&mut source, &[root.join("real/other.txt")]), (false, false), "{name}");
+        assert_eq!(told(&mut source, &[real]), (false, true), "{name}");
+    }
+    fs::write(root.join("real/.hidden.json"), "{}").unwrap();
+    assert_eq!(told(&mut source, &[root.join("real/.hidden.json"), root.join("real/notes.txt")]), (false, true));
+    fs::remove_file(root.join("real/a.json")).unwrap();
+    fs::rename(root.join("real/new.json"), root.join("real/x/moved.json")).unwrap();
+    let all = ["real/a.json", "real/new.json", "real/x/moved.json"].map(|name| root.join(name));
+    assert_eq!(told(&mut source, &all), (false, true));
+}
+
+#[test]
+fn where_more_than_files_may_have_changed_all_is_looked_at() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 7] = [
+        ("real/x", |root| fs::remove_dir_all(root.join("real/x")).unwrap()),
+        ("real/y", |root| fs::rename(root.join("elsewhere"), root.join("real/y")).unwrap()),
+        ("real/dir.json", |root| fs::create_dir(root.join("real/dir.json")).unwrap()),
+        ("real/e.json", |root| symlink("../shared/d.json", root.join("real/e.json")).unwrap()),
+        ("shared/d.json", |root| fs::write(root.join("shared/d.json"), "another").unwrap()),
+        ("real/link", |root| fs::remove_file(root.join("real/link")).unwrap()),
+        ("real/socket.json", |root| drop(UnixListener::bind(root.join("real/socket.json")).unwrap())),
+    ];
+    for (name, change) in changes {
+        let (_base, root, mut source) = watched();
+        change(&root);
+        assert_eq!(told(&mut source, &[root.join(name)]), (true, true), "{name}");
+    }
+    let (_base, root, mut source) = watched();
+    fs::create_dir(root.join("real/z")).unwrap();
+    symlink("../../elsewhere", root.join("real/z/again")).unwrap();
+    source.fingerprint(Trust::Events);
+    fs::write(root.join("elsewhere/c.json"), "another").unwrap();
+    assert_eq!(told(&mut source, &[root.join("elsewhere/c.json")]), (true, true), "a folder that is there twice");
+}
+
+#[test]
+fn after_something_that_cannot_be_read_all_is_looked_at() {
+    let (_base, root, mut source) = watched();
+    symlink("nowhere", root.join("real/broken.json")).unwrap();
+    source.fingerprint(Trust::Events);
+    assert_eq!(told(&mut source, &[root.join("real/a.json")]), (true, true));
 }

@@ -1,10 +1,13 @@
 //! Which files there are: the tree below the store's directory, links followed.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::{Limits, Problem, Reach};
+use super::{Limits, Problem, Reach, Stamp};
 use crate::finding::WHOLE_STORE;
 
 /// Every file to be read, and everything on the way that could not be.
@@ -13,21 +16,40 @@ pub(super) struct Tree {
     /// Sorted by path.
     pub(super) entries: Vec<Entry>,
     /// Where a change may show.
-    pub(super) reach: Reach,
+    pub(super) reach: Arc<Reach>,
+    /// The real folders, each with its path in the store; None of one that links lead to once more.
+    folders: HashMap<PathBuf, Option<String>>,
 }
 
 /// A file to be read, or a file or folder that cannot be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// Relative to the store, with `/`.
-    pub(super) path: String,
+    pub(super) path: Arc<str>,
+    /// What was found there.
+    pub(super) file: Result<Found, Problem>,
+}
+
+/// A file to be read.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
     /// Where it is.
-    pub(super) file: Result<PathBuf, Problem>,
+    pub(super) at: PathBuf,
+    /// How it looked before it is read: what is written later, shows.
+    pub(super) stamp: Stamp,
 }
 
 impl Tree {
-    pub(super) fn walk(directory: &Path, limits: Limits) -> Self {
-        let mut walk = Walk { limits, entries: Vec::new(), reach: Reach::default(), trail: Vec::new(), folders: 0 };
+    pub(super) fn walk(directory: &Path, limits: Limits, now: SystemTime) -> Self {
+        let mut walk = Walk {
+            limits,
+            entries: Vec::new(),
+            reach: Reach::default(),
+            trail: Vec::new(),
+            folders: 0,
+            real_folders: HashMap::new(),
+            now,
+        };
         walk.reach.follow(directory);
         match metadata(directory) {
             Err(error) => walk.problem("", no_store(directory, &error)),
@@ -35,7 +57,53 @@ impl Tree {
             Ok(_) => walk.folder(directory, ""),
         }
         walk.entries.sort_by(|a, b| a.path.cmp(&b.path));
-        Self { entries: walk.entries, reach: walk.reach }
+        Self { entries: walk.entries, reach: Arc::new(walk.reach), folders: walk.real_folders }
+    }
+
+    /// Looks again at these alone, of which the file system has told. False if more may have changed than these: then the tree is
+    /// to be walked anew.
+    pub(super) fn look_at(
+        &mut self,
+        told: &BTreeSet<PathBuf>,
+        directory: &Path,
+        limits: Limits,
+        now: SystemTime,
+    ) -> bool {
+        let all_readable = self.entries.iter().all(|entry| entry.file.is_ok());
+        all_readable && told.iter().all(|real| self.look_at_file(real, directory, limits, now).is_some())
+    }
+
+    /// None if it may be more than a file, or leads elsewhere.
+    fn look_at_file(&mut self, real: &Path, directory: &Path, limits: Limits, now: SystemTime) -> Option<()> {
+        if self.reach.is_on_the_way(real) {
+            return None;
+        }
+        let Some(folder) = self.folders.get(real.parent()?) else { return Some(()) };
+        let (folder, name) = (folder.as_ref()?, real.file_name()?.to_str()?);
+        let looks = fs::symlink_metadata(real);
+        if looks.as_ref().is_ok_and(|metadata| !metadata.is_file()) {
+            return None;
+        }
+        if name.starts_with('.') || !name.ends_with(".json") {
+            return Some(());
+        }
+        let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+        let place = self.entries.binary_search_by(|entry| (*entry.path).cmp(&path));
+        match (looks, place) {
+            (Err(error), _) if error.kind() != io::ErrorKind::NotFound => return None,
+            (Err(_), Ok(known)) => drop(self.entries.remove(known)),
+            (Err(_), Err(_)) => {}
+            (Ok(_), Err(_)) if self.entries.len() + 1 >= limits.files => return None,
+            (Ok(metadata), place) => {
+                let found = Found { at: directory.join(&path), stamp: Stamp::new(&metadata, now) };
+                let entry = Entry { path: path.into(), file: Ok(found) };
+                match place {
+                    Ok(known) => *self.entries.get_mut(known)? = entry,
+                    Err(free) => self.entries.insert(free, entry),
+                }
+            }
+        }
+        Some(())
     }
 }
 
@@ -46,6 +114,9 @@ struct Walk {
     /// The real folders from the store down to the current one: meeting one of them again is a loop.
     trail: Vec<PathBuf>,
     folders: usize,
+    real_folders: HashMap<PathBuf, Option<String>>,
+    /// Now, and not later than anything that is looked at.
+    now: SystemTime,
 }
 
 impl Walk {
@@ -62,6 +133,8 @@ impl Walk {
             return self.problem(path, too_deep(self.limits));
         }
         self.reach.watch(&real);
+        let known_already = self.real_folders.contains_key(&real);
+        self.real_folders.insert(real.clone(), (!known_already).then(|| path.to_owned()));
         self.folders += 1;
         self.trail.push(real);
         match names(at) {
@@ -94,7 +167,10 @@ impl Walk {
             Ok(kind) if (kind.is_dir() || is_json) && name.to_str().is_none() => self.problem(&path, unclear_name()),
             Ok(kind) if kind.is_dir() => self.folder(&at, &path),
             Ok(kind) if is_json && !kind.is_file() => self.problem(&path, not_a_file()),
-            Ok(_) if is_json => self.entries.push(Entry { path, file: Ok(at) }),
+            Ok(metadata) if is_json => {
+                let stamp = Stamp::new(&metadata, self.now);
+                self.entries.push(Entry { path: path.into(), file: Ok(Found { at, stamp }) });
+            }
             Ok(_) => {}
         }
     }
@@ -113,7 +189,7 @@ impl Walk {
 
     fn problem(&mut self, path: &str, problem: Problem) {
         let path = if path.is_empty() { WHOLE_STORE } else { path };
-        self.entries.push(Entry { path: path.to_owned(), file: Err(problem) });
+        self.entries.push(Entry { path: path.into(), file: Err(problem) });
     }
 }
 
