@@ -86,24 +86,25 @@ impl fmt::Display for InvalidField {
 impl<'a> AccessRequest<'a> {
     /// Checks every field; the first that is wrong is named.
     pub fn new(raw: &RawRequest<'a>) -> Result<Self, InvalidField> {
-        let tags = || Tags::new("session_tags", raw.session_tags.iter().copied());
+        let tags = Tags::new("session_tags", raw.session_tags.iter().copied());
         let pairs = raw.context.iter().map(|(key, values)| (*key, values.iter().map(String::as_str)));
-        Self::check(raw, tags, || Context::new("context", pairs))
+        Self::check(raw, tags, Context::new("context", pairs))
     }
 
     /// As [`AccessRequest::new`], with tags and context that are not those of `raw`, but read already.
     pub fn with(raw: &RawRequest<'a>, tags: Tags<'a>, context: Context<'a>) -> Result<Self, InvalidField> {
-        Self::check(raw, || Ok(tags), || Ok(context))
+        Self::check(raw, Ok(tags), Ok(context))
     }
 
+    #[inline]
     fn check(
         raw: &RawRequest<'a>,
-        tags: impl FnOnce() -> Result<Tags<'a>, InvalidField>,
-        context: impl FnOnce() -> Result<Context<'a>, InvalidField>,
+        tags: Result<Tags<'a>, InvalidField>,
+        context: Result<Context<'a>, InvalidField>,
     ) -> Result<Self, InvalidField> {
         let action = Action::parse(raw.action)?;
         let principal = Principal::parse(raw.principal, &action)?;
-        let session_tags = tags()?;
+        let session_tags = tags?;
         if !principal.is_session() && (!session_tags.is_empty() || !raw.session_policies.is_empty()) {
             let field = if session_tags.is_empty() { "session_policies" } else { "session_tags" };
             return Err(InvalidField::new(
@@ -113,7 +114,7 @@ impl<'a> AccessRequest<'a> {
         }
         Ok(Self {
             resource: ResourceName::parse(raw.resource)?,
-            context: context()?,
+            context: context?,
             resource_account: parse_resource_account(raw.resource_account)?,
             session_policies: raw.session_policies,
             federated_by: parse_federated_by(raw.federated_by, &principal)?,

@@ -11,6 +11,7 @@
 
 mod entry;
 pub mod key;
+mod newcomers;
 mod table;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::access::Outcome;
 use entry::Entry;
+use newcomers::Newcomers;
 use table::{Place, Put, Table};
 
 /// A bounded map from whole requests to outcomes. Readers never wait.
@@ -28,6 +30,7 @@ pub struct DecisionCache {
     budget_bytes: usize,
     hasher: foldhash::quality::RandomState,
     table: Table,
+    newcomers: Newcomers,
     /// Written by whoever inserts, read by whoever inserts or reports; hits do not touch them.
     tally: Tally,
 }
@@ -75,8 +78,10 @@ impl DecisionCache {
     /// A cache of at most this many bytes; 0 turns it off.
     pub fn new(budget_bytes: usize) -> Self {
         let table = Table::new(budget_bytes / SET_SHARE_BYTES);
-        let tally = Tally { bytes: AtomicUsize::new(table.bytes().min(budget_bytes)), ..Tally::default() };
-        Self { budget_bytes, hasher: foldhash::quality::RandomState::default(), table, tally }
+        let newcomers = Newcomers::new(budget_bytes);
+        let fixed_bytes = (table.bytes() + newcomers.bytes()).min(budget_bytes);
+        let tally = Tally { bytes: AtomicUsize::new(fixed_bytes), ..Tally::default() };
+        Self { budget_bytes, hasher: foldhash::quality::RandomState::default(), table, newcomers, tally }
     }
 
     /// Whether it remembers anything at all.
@@ -91,8 +96,8 @@ impl DecisionCache {
 
     /// Remembers an outcome, evicting others where the budget demands it. Never blocks readers.
     ///
-    /// It may also decline: when the entry is too large, when all that it could evict is in use, or when another thread
-    /// writes to the same place.
+    /// It may also decline: when the entry is too large, when there is no room and it comes for the first time, when all that
+    /// it could evict is in use, or when another thread writes to the same place.
     pub fn insert(&self, key: &[u8], outcome: &Outcome) {
         if self.is_enabled() {
             self.insert_at(self.place(key), key, outcome);
@@ -126,7 +131,10 @@ impl DecisionCache {
 
     fn insert_at(&self, place: Place, key: &[u8], outcome: &Outcome) {
         let cost = entry::cost_bytes(key.len(), outcome);
-        if cost > self.largest_entry_bytes() || !self.make_room(cost) {
+        if cost > self.largest_entry_bytes() {
+            return self.forget(place, key);
+        }
+        if !self.reserve(cost) && (!self.newcomers.came_before(place) || !self.make_room(cost)) {
             return self.forget(place, key);
         }
         let set = self.table.set_or_allocate(place);

@@ -4,19 +4,19 @@ use std::ops::{Deref, DerefMut};
 
 use arrayvec::ArrayVec;
 
-/// How many elements it holds by itself: an ordinary request has fewer condition keys.
+/// How many elements it holds by itself, unless it says otherwise: an ordinary request has fewer condition keys.
 pub const FEW: usize = 8;
 
 /// As `SmallVec`, but covariant: a list of borrowed texts can stand for one that is borrowed for a shorter time.
 #[derive(Debug)]
-pub enum Few<T> {
+pub enum Few<T, const N: usize = FEW> {
     /// In place.
-    Short(ArrayVec<T, FEW>),
+    Short(ArrayVec<T, N>),
     /// On the heap.
     Long(Vec<T>),
 }
 
-impl<T> Few<T> {
+impl<T, const N: usize> Few<T, N> {
     /// Adds one at the end.
     pub fn push(&mut self, element: T) {
         match self {
@@ -29,7 +29,7 @@ impl<T> Few<T> {
 
     #[cold]
     fn spill(&mut self) -> &mut Self {
-        let mut longer = Vec::with_capacity(4 * FEW);
+        let mut longer = Vec::with_capacity(4 * N);
         if let Self::Short(elements) = self {
             longer.extend(elements.take());
             *self = Self::Long(longer);
@@ -38,13 +38,13 @@ impl<T> Few<T> {
     }
 }
 
-impl<T> Default for Few<T> {
+impl<T, const N: usize> Default for Few<T, N> {
     fn default() -> Self {
         Self::Short(ArrayVec::new())
     }
 }
 
-impl<T> Deref for Few<T> {
+impl<T, const N: usize> Deref for Few<T, N> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -55,7 +55,7 @@ impl<T> Deref for Few<T> {
     }
 }
 
-impl<T> DerefMut for Few<T> {
+impl<T, const N: usize> DerefMut for Few<T, N> {
     fn deref_mut(&mut self) -> &mut [T] {
         match self {
             Self::Short(elements) => elements,
@@ -64,13 +64,13 @@ impl<T> DerefMut for Few<T> {
     }
 }
 
-impl<T> Extend<T> for Few<T> {
+impl<T, const N: usize> Extend<T> for Few<T, N> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, elements: I) {
         elements.into_iter().for_each(|element| self.push(element));
     }
 }
 
-impl<T> FromIterator<T> for Few<T> {
+impl<T, const N: usize> FromIterator<T> for Few<T, N> {
     fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Self {
         let mut few = Self::default();
         few.extend(elements);

@@ -6,33 +6,40 @@ use std::ops::Range;
 use super::{InvalidField, shown};
 use crate::few::{FEW, Few};
 
-/// Tags with their values.
-pub type Tags<'a> = Keyed<'a, &'a str>;
+/// Tags with their values. Few requests have any.
+pub type Tags<'a> = Keyed<'a, &'a str, 2>;
 
 /// Values by folded key, sorted; no key occurs twice. Condition keys and tag keys are case-insensitive (evaluation.md,
 /// rule 34).
 #[derive(Debug)]
-pub struct Keyed<'a, V> {
+pub struct Keyed<'a, V, const N: usize = FEW> {
     /// Borrowed, where they are written in lower case already.
-    entries: Few<(Cow<'a, str>, V)>,
+    entries: Few<(Cow<'a, str>, V), N>,
 }
 
-impl<V> Default for Keyed<'_, V> {
+impl<V, const N: usize> Default for Keyed<'_, V, N> {
     fn default() -> Self {
         Self { entries: Few::default() }
     }
 }
 
-impl<'a, V: Copy> Keyed<'a, V> {
+impl<'a, V: Copy, const N: usize> Keyed<'a, V, N> {
     /// Folds and sorts the pairs of a field. Two keys that differ in case only are one key given twice: refused.
     pub fn new(field: &'static str, pairs: impl IntoIterator<Item = (&'a str, V)>) -> Result<Self, InvalidField> {
-        let mut entries: Few<_> = pairs.into_iter().map(|(key, value)| (folded(key), value)).collect();
+        let mut entries: Few<_, N> = pairs.into_iter().map(|(key, value)| (folded(key), value)).collect();
         entries.sort_unstable_by(|(a, _): &(Cow<'_, str>, V), (b, _)| a.cmp(b));
         let keyed = Self { entries };
         match keyed.fault() {
             None => Ok(keyed),
             Some(fault) => Err(InvalidField::new(field, fault)),
         }
+    }
+
+    /// Of keys that are folded and sorted already. None if they are not sorted, if one is empty or comes twice.
+    pub fn of_sorted(entries: Few<(Cow<'a, str>, V), N>) -> Option<Self> {
+        let ascending = |pair: &[(Cow<'_, str>, V)]| matches!(pair, [(a, _), (b, _)] if a < b);
+        let none_is_empty = entries.first().is_none_or(|(key, _)| !key.is_empty());
+        (none_is_empty && entries.windows(2).all(ascending)).then_some(Self { entries })
     }
 
     fn fault(&self) -> Option<String> {
@@ -92,17 +99,13 @@ impl<'a> Context<'a> {
             values.extend(own);
             (key, (start, values.len()))
         });
-        let keys: Few<_> = ranged.collect();
-        Self::of(field, values, keys.iter().copied())
+        let keys = Keyed::new(field, ranged)?;
+        Ok(Self { values, keys })
     }
 
-    /// Of values, and keys with where their values stand among them.
-    pub fn of(
-        field: &'static str,
-        values: Few<&'a str>,
-        keys: impl IntoIterator<Item = (&'a str, (usize, usize))>,
-    ) -> Result<Self, InvalidField> {
-        Ok(Self { values, keys: Keyed::new(field, keys)? })
+    /// Of values, and sorted keys with where their values stand among them, as [`Keyed::of_sorted`].
+    pub fn of_sorted(values: Few<&'a str>, keys: Few<(Cow<'a, str>, (usize, usize))>) -> Option<Self> {
+        Some(Self { values, keys: Keyed::of_sorted(keys)? })
     }
 
     /// The values of a key that is already folded; None when absent or given without values.

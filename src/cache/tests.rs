@@ -40,7 +40,7 @@ fn assert_counted(cache: &DecisionCache) {
     let entries = cache.table.entries();
     let bytes: usize = entries.iter().map(entry::held_bytes).sum();
     assert_eq!(cache.entries(), entries.len());
-    assert_eq!(cache.bytes(), cache.table.bytes() + bytes);
+    assert_eq!(cache.bytes(), cache.table.bytes() + cache.newcomers.bytes() + bytes);
     assert!(cache.bytes() <= cache.budget_bytes);
 }
 
@@ -99,11 +99,27 @@ fn a_full_cache_uses_its_budget_and_keeps_it() {
     let outcomes = [plain(Decision::Allow), told("key", 0)];
     for (n, size) in numbers(1).take(20_000).enumerate() {
         let key = format!("{n}{}", "k".repeat(usize::try_from(size % 600).unwrap()));
+        // Where there is no room, the first time is not enough.
+        cache.insert(key.as_bytes(), &outcomes[n % 2]);
         cache.insert(key.as_bytes(), &outcomes[n % 2]);
         assert!(cache.bytes() <= budget);
     }
     assert!(cache.bytes() > budget * 9 / 10, "{cache:?}");
     assert!(cache.evictions() > 10_000, "{cache:?}");
+    assert_counted(&cache);
+}
+
+/// A hundred thousand keys that are asked for once leave those alone that fill the cache.
+#[test]
+fn what_comes_once_is_not_let_in_where_there_is_no_room() {
+    let cache = DecisionCache::new(1 << 20);
+    let outcome = plain(Decision::Allow);
+    let key = |n: u64| format!("{n}{}", "k".repeat(300));
+    (0..4_000).for_each(|n| cache.insert(key(n).as_bytes(), &outcome));
+    let (entries, evictions) = (cache.entries(), cache.evictions());
+    assert!(entries > 2_000, "{cache:?}");
+    (10_000..110_000).for_each(|n| cache.insert(key(n).as_bytes(), &outcome));
+    assert!(cache.evictions() - evictions < 1_000, "{cache:?}");
     assert_counted(&cache);
 }
 

@@ -134,9 +134,9 @@ pub struct RequestView<'a> {
     /// `resource_account`; empty when absent.
     pub resource_account: &'a [u8],
     /// `session_policies`
-    pub session_policies: Few<&'a [u8]>,
+    pub session_policies: Few<&'a [u8], 2>,
     /// `session_tags`, in the order of the message.
-    pub session_tags: Few<(&'a [u8], &'a [u8])>,
+    pub session_tags: Few<(&'a [u8], &'a [u8]), 2>,
     /// `detail`
     pub detail: u64,
     /// `federated_by`; empty when absent.

@@ -17,11 +17,12 @@ pub fn decide(active: &Active, limits: &RequestLimits, message: &[u8]) -> Result
         if let Some(answer) = active.remembered(key) {
             return Ok(answer);
         }
-        let usual = convert::is_within(&view, limits).then(|| key::read(key)).flatten();
-        match usual {
-            Some(Ok(request)) => Ok(active.decide_and_remember(&request, detail, key)?),
-            Some(Err(_)) | None => decide_unusual(active, limits, message),
+        if convert::is_within(&view, limits)
+            && let Some(request) = key::read(key)
+        {
+            return Ok(active.decide_and_remember(&request, detail, key)?);
         }
+        decide_unusual(active, limits, message)
     })
 }
 
