@@ -179,8 +179,8 @@ fn write_bytes(text: &[u8], out: &mut Vec<u8>) {
 /// Reads a request from its key: from what [`write_view`] wrote, without session policies. None if it is no key, has any, or if
 /// the request is wrong.
 pub fn read(key: &[u8]) -> Option<AccessRequest<'_>> {
-    let mut reader = Reader(key);
-    reader.take(1)?;
+    let mut reader = Reader(std::str::from_utf8(key).ok()?);
+    reader.text_of(1)?;
     let (principal, action, resource) = (reader.text()?, reader.text()?, reader.text()?);
     let (resource_account, federated_by) = (reader.option()?, reader.option()?);
     if reader.number()? > 0 {
@@ -192,29 +192,32 @@ pub fn read(key: &[u8]) -> Option<AccessRequest<'_>> {
 }
 
 /// Takes a key apart from the left.
-struct Reader<'a>(&'a [u8]);
+struct Reader<'a>(&'a str);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
+    fn text_of(&mut self, bytes: usize) -> Option<&'a str> {
+        let (taken, rest) = self.0.split_at_checked(bytes)?;
         self.0 = rest;
         Some(taken)
     }
 
     fn byte(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
+        self.text_of(1)?.bytes().next()
     }
 
     fn number(&mut self) -> Option<usize> {
         match self.byte()? {
-            u8::MAX => Some(usize::from_le_bytes(self.take(size_of::<usize>())?.try_into().ok()?)),
+            LONG => {
+                let groups = self.text_of(LONG_BYTES)?.bytes().rev();
+                Some(groups.fold(0, |number, group| number << 7 | usize::from(group)))
+            }
             byte => Some(byte.into()),
         }
     }
 
     fn text(&mut self) -> Option<&'a str> {
         let length = self.number()?;
-        std::str::from_utf8(self.take(length)?).ok()
+        self.text_of(length)
     }
 
     fn option(&mut self) -> Option<&'a str> {
@@ -272,17 +275,30 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// One byte for what is below 255, as nearly all lengths are, so that there is less to hash and to compare; else the
-/// byte 255 and eight more.
+/// One byte for what is below 127, as nearly all lengths are, so that there is less to hash and to compare; else the byte 127
+/// and nine more of seven bits each. All of them are ASCII: a key is UTF-8 if all of its texts are.
 fn write_number(number: usize, out: &mut Vec<u8>) {
     match u8::try_from(number) {
-        Ok(byte) if byte < u8::MAX => out.push(byte),
-        _ => {
-            out.push(u8::MAX);
-            out.extend_from_slice(&number.to_le_bytes());
-        }
+        Ok(byte) if byte < LONG => out.push(byte),
+        _ => write_long_number(number, out),
     }
 }
+
+#[cold]
+fn write_long_number(number: usize, out: &mut Vec<u8>) {
+    let group = |group: usize| {
+        let [low, ..] = (number >> (7 * group)).to_le_bytes();
+        low & 0x7f
+    };
+    out.push(LONG);
+    out.extend((0..LONG_BYTES).map(group));
+}
+
+/// What stands before a number of [`LONG_BYTES`].
+const LONG: u8 = 127;
+
+/// Enough for lengths: nine groups of seven bits.
+const LONG_BYTES: usize = 9;
 
 #[cfg(test)]
 mod tests {
@@ -419,7 +435,7 @@ mod tests {
 
         fn number(&mut self) -> usize {
             match self.take(1)[0] {
-                255 => usize::from_le_bytes(self.take(8).try_into().unwrap()),
+                127 => self.take(9).iter().rev().fold(0, |number, group| number << 7 | usize::from(*group)),
                 byte => byte.into(),
             }
         }
@@ -460,11 +476,11 @@ mod tests {
 
     /// Few letters, so that much coincides; bytes that look like lengths and flags; some texts past one byte of length.
     fn text() -> impl Strategy<Value = String> {
-        prop_oneof![8 => "[ab\0\u{1}\u{2}]{0,3}", 1 => "[a]{254,257}"]
+        prop_oneof![8 => "[ab\0\u{1}\u{2}]{0,3}", 1 => "[a]{125,129}"]
     }
 
     fn key_text() -> impl Strategy<Value = String> {
-        prop_oneof![8 => "[ab\0\u{1}\u{2}]{1,3}", 1 => "[a]{254,257}"]
+        prop_oneof![8 => "[ab\0\u{1}\u{2}]{1,3}", 1 => "[a]{125,129}"]
     }
 
     fn fields() -> impl Strategy<Value = Fields> {
