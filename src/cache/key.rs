@@ -47,7 +47,7 @@ pub fn write(request: &AccessRequest<'_>, detail: Detail, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes the key of a request that is not checked yet, as [`write`] would write it if it is right. So what is found by
+/// Writes the key of a request that is not checked yet, as [`write()`] would write it if it is right. So what is found by
 /// this key is the answer to this request, and a request that is wrong has a key that nothing is found by.
 ///
 /// None where folding needs more than ASCII, or where a key is given twice: then the request has to be read first.

@@ -174,3 +174,35 @@ fn note(heard: &HeardCondition, operator: &str) -> Option<ConditionNote> {
         (_, Some(_)) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_an_operator_never_matches_several_is_told_where_that_is_why() {
+        let told = |operator: &str, cardinality, values: &[&str]| {
+            let heard = HeardCondition {
+                key: "k".into(),
+                cardinality,
+                request: Some(values.iter().map(|value| (*value).to_owned()).collect()),
+                variables: Vec::new(),
+                result: Some(false),
+                holds: false,
+            };
+            note(&heard, operator)
+        };
+        let never = Some(ConditionNote::NeverMatchesSeveral);
+        let cases = [
+            ("StringEquals", Cardinality::Multi, &["a"][..], never),
+            ("StringEquals", Cardinality::Unknown, &["a", "b"], never),
+            ("StringEquals", Cardinality::Unknown, &["a"], None),
+            ("StringEquals", Cardinality::Single, &["a", "b"], None),
+            ("ForAnyValue:StringEquals", Cardinality::Multi, &["a", "b"], None),
+            ("Null", Cardinality::Multi, &["a", "b"], None),
+        ];
+        for (operator, cardinality, values, expected) in cases {
+            assert_eq!(told(operator, cardinality, values), expected, "{operator} on {cardinality:?} {values:?}");
+        }
+    }
+}
