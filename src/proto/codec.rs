@@ -20,6 +20,8 @@ const FIELD_BYTES: usize = 8;
 pub enum Malformed {
     /// They are not protobuf, or not this message.
     Undecodable(DecodeError),
+    /// The same, of a message of this name whose parts are read as they lie in it.
+    NotA(&'static str),
     /// So many fields in so many bytes say nothing.
     Hollow {
         /// How many fields.

@@ -20,22 +20,9 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::grpc::{Answers, Authorization, Batch, Unary};
+use super::messages::RequestBody;
 use super::{State, convert, limits};
 use crate::metrics::{Rpc, Shed};
-
-/// A body of a request that can be served.
-pub trait RequestBody:
-    http_body::Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static
-{
-}
-
-impl<B> RequestBody for B where
-    B: http_body::Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static
-{
-}
-
-/// Any error.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// All services, behind limits and metrics.
 #[derive(Clone, Debug)]
@@ -192,7 +179,7 @@ impl<B: RequestBody> CallFuture<B> {
         };
         Poll::Ready(match answered {
             Ok(content) => self.begin(content),
-            Err(status) => self.end(&status),
+            Err(status) => self.end(status),
         })
     }
 
@@ -213,9 +200,9 @@ impl<B: RequestBody> CallFuture<B> {
     }
 
     /// An answer that consists of a head, which says how the call ended.
-    fn end(&mut self, status: &Status) -> Response<CallBody<B>> {
+    fn end(&mut self, status: Status) -> Response<CallBody<B>> {
         finish(&mut self.call, status.code());
-        status.clone().into_http::<Body>().map(|_| CallBody { content: Content::Nothing, call: None })
+        status.into_http::<Body>().map(|_| CallBody { content: Content::Nothing, call: None })
     }
 
     fn pass_on(&mut self, response: Response<Body>) -> Response<CallBody<B>> {
@@ -232,7 +219,7 @@ impl<B: RequestBody> Future for CallFuture<B> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut polled = self.poll_answer(context);
         if polled.is_pending() {
-            polled = self.poll_deadline(context).map(|status| self.end(&status));
+            polled = self.poll_deadline(context).map(|status| self.end(status));
         }
         polled.map(Ok)
     }
@@ -261,10 +248,10 @@ impl<B: RequestBody> CallBody<B> {
     fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let (frame, next) = match &mut self.content {
             Content::Message(message) => (Frame::data(std::mem::take(message)), Content::End),
-            Content::End => (trailers(&Status::ok("")), Content::Nothing),
+            Content::End => (Frame::trailers(well()), Content::Nothing),
             Content::Stream(answers) => match ready!(answers.poll(context)) {
                 Ok(messages) => return Poll::Ready(Some(Ok(Frame::data(messages)))),
-                Err(status) => (trailers(&status), Content::Nothing),
+                Err(status) => (Frame::trailers(trailers(&status)), Content::Nothing),
             },
             Content::Other(body) => return Pin::new(body).poll_frame(context),
             Content::Nothing => return Poll::Ready(None),
@@ -275,15 +262,23 @@ impl<B: RequestBody> CallBody<B> {
 }
 
 /// The end of an answer: how the call ended.
-fn trailers(status: &Status) -> Frame<Bytes> {
-    let mut trailers = HeaderMap::with_capacity(1);
+fn trailers(status: &Status) -> HeaderMap {
     if status.code() == Code::Ok {
-        trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    } else if status.add_header(&mut trailers).is_err() {
+        return well();
+    }
+    let mut trailers = HeaderMap::with_capacity(1);
+    if status.add_header(&mut trailers).is_err() {
         // What cannot be said in a header is left out.
         trailers.insert("grpc-status", (status.code() as i32).into());
     }
-    Frame::trailers(trailers)
+    trailers
+}
+
+/// The end of an answer of a call that ended well, as most do.
+fn well() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    trailers
 }
 
 impl<B: RequestBody> http_body::Body for CallBody<B> {

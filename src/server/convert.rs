@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use prost::Message as _;
 use prost::bytes::Bytes;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
@@ -11,6 +10,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::access::StatementRef;
 use crate::access::{AccessRequest, Decision, Detail, Explanation, InvalidField, Outcome, PolicyType, RawRequest};
 use crate::config::RequestLimits;
+use crate::few::Few;
 use crate::proto::codec::Malformed;
 use crate::proto::v1;
 use crate::proto::view::{Field, Fields, RequestView};
@@ -63,40 +63,43 @@ pub fn is_within(view: &RequestView<'_>, limits: &RequestLimits) -> bool {
     view.context.len() <= limits.context_keys && values <= limits.context_values && view.session_policies.is_empty()
 }
 
-/// How many requests a batch has, of those that can be counted without reading them; None if only prost can read it.
-pub fn batch_size(message: &[u8], limits: &RequestLimits) -> Result<Option<usize>, InvalidField> {
+/// How many requests a batch has, none of which is read yet.
+pub fn batch_size(message: &[u8], limits: &RequestLimits) -> Result<usize, Refusal> {
+    let (mut requests, mut all_are_messages) = (0, true);
     let mut fields = Fields::of(message);
-    let requests = fields.by_ref().filter(|(number, _)| *number == 1).count();
-    if requests > limits.batch {
-        return Err(too_many("requests", requests, "requests", limits.batch, "--max-batch"));
+    for (_, field) in fields.by_ref().filter(|(number, _)| *number == 1) {
+        requests += 1;
+        all_are_messages &= matches!(field, Field::Bytes(_));
     }
-    let all_are_messages = || Fields::of(message).all(|field| matches!(field, (1, Field::Bytes(_)) | (2.., _)));
-    Ok((fields.is_sound() && all_are_messages()).then_some(requests))
+    if requests > limits.batch {
+        return Err(too_many("requests", requests, "requests", limits.batch, "--max-batch").into());
+    }
+    let is_batch = fields.is_sound() && all_are_messages;
+    is_batch.then_some(requests).ok_or(Malformed::NotA("BatchIsAuthorizedRequest").into())
 }
 
 /// The id of a message of a stream, and the message of its request.
 pub fn streamed(message: &Bytes) -> Result<(u64, Result<Bytes, InvalidField>), Malformed> {
-    let missing = || InvalidField::new("request", "is missing");
-    if let Some((id, request)) = streamed_plainly(message) {
-        return Ok((id, request.map(|request| message.slice_ref(request)).ok_or_else(missing)));
-    }
-    let message = v1::StreamIsAuthorizedRequest::decode(&**message).map_err(Malformed::Undecodable)?;
-    Ok((message.id, message.request.map(|request| request.encode_to_vec().into()).ok_or_else(missing)))
-}
-
-/// None where only prost can say what it is.
-fn streamed_plainly(message: &[u8]) -> Option<(u64, Option<&[u8]>)> {
-    let (mut id, mut request) = (0, None);
+    const MALFORMED: Malformed = Malformed::NotA("StreamIsAuthorizedRequest");
+    let mut id = 0;
+    let mut parts: Few<&[u8], 1> = Few::default();
     let mut fields = Fields::of(message);
     for field in fields.by_ref() {
         match field {
             (1, Field::Varint(number)) => id = number,
-            (2, Field::Bytes(bytes)) if request.is_none() => request = Some(bytes),
-            (1..=2, _) => return None,
+            (2, Field::Bytes(part)) => parts.push(part),
+            (1..=2, _) => return Err(MALFORMED),
             _ => {}
         }
     }
-    fields.is_sound().then_some((id, request))
+    let request = match &*parts {
+        _ if !fields.is_sound() => return Err(MALFORMED),
+        [] => Err(InvalidField::new("request", "is missing")),
+        [request] => Ok(message.slice_ref(request)),
+        // Protobuf merges what is given in parts, as if it were given in one.
+        parts => Ok(parts.concat().into()),
+    };
+    Ok((id, request))
 }
 
 /// How much to say.
@@ -224,7 +227,7 @@ impl Refusal {
         match self {
             Self::Invalid(_) | Self::Malformed(Malformed::Hollow { .. }) => Code::InvalidArgument,
             // As gRPC's libraries call it.
-            Self::Malformed(Malformed::Undecodable(_)) | Self::Internal => Code::Internal,
+            Self::Malformed(Malformed::Undecodable(_) | Malformed::NotA(_)) | Self::Internal => Code::Internal,
         }
     }
 
@@ -232,6 +235,9 @@ impl Refusal {
         match self {
             Self::Invalid(invalid) => invalid.to_string(),
             Self::Malformed(Malformed::Undecodable(error)) => error.to_string(),
+            Self::Malformed(Malformed::NotA(name)) => {
+                format!("failed to decode Protobuf message: these bytes are no {name}")
+            }
             Self::Malformed(Malformed::Hollow { fields, bytes }) => {
                 format!("{fields} fields in a message of {bytes} bytes: most of them are empty, or close to it")
             }
@@ -300,4 +306,38 @@ pub fn deadline_exceeded(timeout: Duration) -> Status {
 /// UNAVAILABLE: the service is stopping.
 pub fn stopping() -> Status {
     Status::unavailable("the service is stopping; connect again and resend what was not answered")
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_given_in_parts_is_merged() {
+        let principal = v1::IsAuthorizedRequest { principal: "anonymous".to_owned(), ..Default::default() };
+        let action = v1::IsAuthorizedRequest { action: "s3:GetObject".to_owned(), ..Default::default() };
+        let part = |request: v1::IsAuthorizedRequest| {
+            v1::StreamIsAuthorizedRequest { id: 7, request: Some(request) }.encode_to_vec()
+        };
+        let message: Bytes = [part(principal), part(action)].concat().into();
+        let merged = v1::StreamIsAuthorizedRequest::decode(&*message).unwrap();
+        let (id, request) = streamed(&message).unwrap();
+        assert_eq!(id, merged.id);
+        assert_eq!(v1::IsAuthorizedRequest::decode(request.unwrap()).unwrap(), merged.request.unwrap());
+    }
+
+    #[test]
+    fn what_is_no_batch_and_no_message_of_a_stream_says_so() {
+        let limits = RequestLimits::default();
+        for bytes in [&[0x08, 1][..], &[0x0a, 9], &[0x0b, 0x0c], &[0x7b]] {
+            let status = batch_size(bytes, &limits).unwrap_err().status();
+            let expected = "failed to decode Protobuf message: these bytes are no BatchIsAuthorizedRequest";
+            assert_eq!((status.code(), status.message()), (Code::Internal, expected), "{bytes:?}");
+        }
+        for bytes in [&[0x0a, 0][..], &[0x12, 9], &[0x13, 0x14], &[0x7b]] {
+            assert!(streamed(&Bytes::copy_from_slice(bytes)).is_err(), "{bytes:?}");
+        }
+    }
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http_body::Body;
 use prost::Message as _;
 use prost::bytes::{Bytes, BytesMut};
 use prost::encoding::{WireType, encoded_len_varint};
@@ -20,12 +19,10 @@ use tonic::Status;
 use super::State;
 use super::convert::{self, Refusal};
 use super::decide::decide;
-use super::messages::{self, Messages, begin};
+use super::messages::{self, Messages, RequestBody, begin};
 use crate::access::{Decision, Outcome, PolicyType};
 use crate::config::RequestLimits;
 use crate::engine::{Active, Answer, Engine};
-use crate::proto::codec;
-use crate::proto::v1;
 use crate::proto::view::{Field, Fields};
 
 /// How many requests of a batch or stream are decided before other calls get their turn: 64 decisions take tens of
@@ -69,17 +66,14 @@ fn guarded<T>(decide: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal>
 
 // --- IsAuthorized ---------------------------------------------------------------------------------------------------
 
-/// A call of `IsAuthorized`, or another with one message each way: waits for the message, and for the end behind it.
+/// The request of a call with one message each way: waits for the message, and for the end behind it.
 #[derive(Debug)]
-pub struct OneMessage<B> {
+struct OneMessage<B> {
     messages: Messages<B>,
     message: Option<Bytes>,
 }
 
-impl<B> OneMessage<B>
-where
-    B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
-{
+impl<B: RequestBody> OneMessage<B> {
     fn new(body: B, limit: usize) -> Self {
         Self { messages: Messages::new(body, limit), message: None }
     }
@@ -104,10 +98,7 @@ pub struct Unary<B> {
     request: OneMessage<B>,
 }
 
-impl<B> Unary<B>
-where
-    B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
-{
+impl<B: RequestBody> Unary<B> {
     /// With the body of its request.
     pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
@@ -197,10 +188,7 @@ struct Deciding {
     start: usize,
 }
 
-impl<B> Batch<B>
-where
-    B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
-{
+impl<B: RequestBody> Batch<B> {
     /// With the body of its request.
     pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
@@ -232,15 +220,7 @@ impl Deciding {
     fn new(authorization: &Authorization, message: Bytes) -> Result<Self, Refusal> {
         let active = authorization.engine.load_full();
         let requests = convert::batch_size(&message, &authorization.limits)?;
-        let message = match requests {
-            Some(_) => message,
-            // What only prost can read is written anew, as it can be read here.
-            None => v1::BatchIsAuthorizedRequest::decode(message)
-                .map_err(codec::Malformed::Undecodable)?
-                .encode_to_vec()
-                .into(),
-        };
-        let mut out = BytesMut::with_capacity(requests.unwrap_or_default() * ANSWER_BYTES);
+        let mut out = BytesMut::with_capacity(requests * ANSWER_BYTES);
         let start = begin(&mut out);
         Ok(Self { active, message, next: 0, out, start })
     }
@@ -306,10 +286,7 @@ impl<B> std::fmt::Debug for Answers<B> {
     }
 }
 
-impl<B> Answers<B>
-where
-    B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
-{
+impl<B: RequestBody> Answers<B> {
     /// With the body of its requests; `timeout` is the client's.
     pub fn new(authorization: Arc<Authorization>, body: B, timeout: Option<Duration>) -> Self {
         let messages = Messages::new(body, authorization.state.request_bytes);

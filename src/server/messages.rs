@@ -13,6 +13,15 @@ use super::convert;
 /// Bytes in front of a message.
 const HEAD_BYTES: usize = 5;
 
+/// A body of a request that can be served.
+pub trait RequestBody: Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static {}
+
+impl<B> RequestBody for B where B: Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static
+{}
+
+/// Any error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The messages of a request's body.
 #[derive(Debug)]
 pub struct Messages<B> {
@@ -25,10 +34,7 @@ pub struct Messages<B> {
     partial: BytesMut,
 }
 
-impl<B> Messages<B>
-where
-    B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
-{
+impl<B: RequestBody> Messages<B> {
     /// Of this body.
     pub fn new(body: B, limit: usize) -> Self {
         Self { body, limit, arrived: Bytes::new(), partial: BytesMut::new() }
@@ -108,7 +114,7 @@ pub fn begin(out: &mut BytesMut) -> usize {
 /// Writes the head of a message that began here and ends at the end.
 pub fn end(out: &mut BytesMut, start: usize) {
     let length = out.len().saturating_sub(start + HEAD_BYTES);
-    // INVARIANT: answers are shorter than 4 GiB: no request of at most 64 MiB has so long an answer.
+    // What is longer than 4 GiB cannot be framed, and no client would take it: there the call fails.
     let length = u32::try_from(length).unwrap_or(u32::MAX);
     if let Some(head) = out.get_mut(start + 1..start + HEAD_BYTES) {
         head.copy_from_slice(&length.to_be_bytes());

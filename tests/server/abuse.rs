@@ -125,6 +125,12 @@ async fn a_megabyte_of_empty_fields_does_not_unfold() {
         let (code, message) = ask(&program, method, framed(&[tag, 0].repeat(524_280))).await;
         assert_eq!((code, message.as_str()), (Code::InvalidArgument, expected));
     }
+    // What stands behind a group is counted, too.
+    let behind_a_group = |tag: u8| framed(&[vec![0x7b, 0x7c], [tag, 0].repeat(524_279)].concat());
+    let (code, message) = ask(&program, "BatchIsAuthorized", behind_a_group(0x0a)).await;
+    let many = "requests: 524279 requests are more than the limit of 1000 (--max-batch)";
+    assert_eq!((code, message.as_str()), (Code::InvalidArgument, many));
+    assert_eq!(ask(&program, "IsAuthorized", behind_a_group(0x32)).await, (Code::InvalidArgument, hollow.to_owned()));
     let values = v1::ContextValues { values: vec![String::new(); 524_000] };
     let request = v1::IsAuthorizedRequest { context: [("a:b".to_owned(), values)].into(), ..request() };
     let (code, message) = ask(&program, "IsAuthorized", framed(&request.encode_to_vec())).await;
