@@ -271,8 +271,7 @@ fn write_texts(texts: &[impl AsRef<str>], out: &mut Vec<u8>) {
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
-    write_number(text.len(), out);
-    out.extend_from_slice(text.as_bytes());
+    write_bytes(text.as_bytes(), out);
 }
 
 /// One byte for what is below 127, as nearly all lengths are, so that there is less to hash and to compare; else the byte 127

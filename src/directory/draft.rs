@@ -35,9 +35,9 @@ pub(super) struct Draft {
     pub(super) tagged_policies: Vec<(Arc<str>, Arc<Resource>)>,
     pub(super) vpc_endpoints: Vec<(Arc<str>, Position, Arc<VpcEndpoint>)>,
     pub(super) organizations: Vec<(Position, Option<Arc<Organization>>)>,
-    names: Names,
-    sets: Sets,
-    tags: Tags,
+    names: Distinct<Name>,
+    sets: Distinct<WrittenSet>,
+    tags: Distinct<EntityTags>,
     policy_count: usize,
     statement_count: usize,
     /// What is kept for checks, if anything is.
@@ -73,9 +73,7 @@ impl Before {
             }
         }
     }
-}
 
-impl Before {
     /// Whether the same becomes of a file that was read on this footing.
     pub(super) fn comes_to_the_same(&self, footing: &Footing) -> bool {
         let Comparisons { words, names } = footing.compared;
@@ -122,44 +120,53 @@ pub(super) struct Principal<'n> {
     pub(super) groups: Vec<Reference<'n>>,
 }
 
-/// Numbers of things of which many are the same.
-#[derive(Debug, Default)]
-struct Names {
-    list: Vec<Name>,
+/// Things of which many are the same, each once, by number.
+#[derive(Debug)]
+struct Distinct<T> {
+    list: Vec<T>,
     numbers: Table<u32>,
 }
 
-#[derive(Debug, Default)]
-struct Sets {
-    list: Vec<WrittenSet>,
-    numbers: Table<u32>,
-}
-
-#[derive(Debug, Default)]
-struct Tags {
-    list: Vec<EntityTags>,
-    numbers: Table<u32>,
-}
-
-impl Names {
-    fn number(&mut self, role: NameRole, owner: Option<AccountId>, text: &str) -> u32 {
-        let tag = Tag::of(text);
-        let is_it = |name: &Name| name.role == role && name.owner == owner && *name.text == *text;
-        let known = self.numbers.find(tag, |n| self.list.get(n as usize).is_some_and(is_it));
-        known.unwrap_or_else(|| {
-            let new = number(self.list.len());
-            self.list.push(Name { role, owner, text: text.into() });
-            self.numbers.insert(tag, new);
-            new
-        })
+impl<T> Default for Distinct<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), numbers: Table::default() }
     }
 }
 
-impl Sets {
+impl<T> Distinct<T> {
+    /// The number of the thing that has this tag and is the right one; it is put in, if it is new.
+    fn number(&mut self, tag: Tag, is_it: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> u32 {
+        self.find(tag, is_it).unwrap_or_else(|| self.insert(tag, new()))
+    }
+
+    fn find(&self, tag: Tag, is_it: impl Fn(&T) -> bool) -> Option<u32> {
+        self.numbers.find(tag, |n| self.list.get(n as usize).is_some_and(&is_it))
+    }
+
+    fn insert(&mut self, tag: Tag, thing: T) -> u32 {
+        let number = self.push(thing);
+        self.numbers.insert(tag, number);
+        number
+    }
+
+    /// The number of a thing that is like no other.
+    fn push(&mut self, thing: T) -> u32 {
+        self.list.push(thing);
+        number(self.list.len() - 1)
+    }
+}
+
+impl Distinct<Name> {
+    fn name(&mut self, role: NameRole, owner: Option<AccountId>, text: &str) -> u32 {
+        let is_it = |name: &Name| name.role == role && name.owner == owner && *name.text == *text;
+        self.number(Tag::of(text), is_it, || Name { role, owner, text: text.into() })
+    }
+}
+
+impl Distinct<WrittenSet> {
     fn of_group(&mut self, name: u32) -> u32 {
         let is_it = |set: &WrittenSet| matches!(set, WrittenSet::OfGroup(known) if *known == name);
-        let tag = Tag::of_numbers(&[name], true);
-        self.known(tag, is_it).unwrap_or_else(|| self.insert(tag, WrittenSet::OfGroup(name)))
+        self.number(Tag::of_numbers(&[name], true), is_it, || WrittenSet::OfGroup(name))
     }
 
     /// None if nothing is attached. Nobody else has what is written inline.
@@ -167,49 +174,26 @@ impl Sets {
         if inline.is_empty() && names.is_empty() {
             return None;
         }
-        let shared = inline.is_empty();
-        let set = WrittenSet::Attached { inline, names: names.into() };
-        if !shared {
-            return Some(self.push(set));
+        if !inline.is_empty() {
+            return Some(self.push(WrittenSet::Attached { inline, names: names.into() }));
         }
         let is_it = |set: &WrittenSet| match set {
             WrittenSet::Attached { inline, names: known } => inline.is_empty() && **known == *names,
             WrittenSet::OfGroup(_) => false,
         };
-        let tag = Tag::of_numbers(names, false);
-        Some(self.known(tag, is_it).unwrap_or_else(|| self.insert(tag, set)))
-    }
-
-    fn known(&self, tag: Tag, is_it: impl Fn(&WrittenSet) -> bool) -> Option<u32> {
-        self.numbers.find(tag, |n| self.list.get(n as usize).is_some_and(&is_it))
-    }
-
-    fn insert(&mut self, tag: Tag, set: WrittenSet) -> u32 {
-        let new = self.push(set);
-        self.numbers.insert(tag, new);
-        new
-    }
-
-    fn push(&mut self, set: WrittenSet) -> u32 {
-        self.list.push(set);
-        number(self.list.len() - 1)
+        let new = || WrittenSet::Attached { inline, names: names.into() };
+        Some(self.number(Tag::of_numbers(names, false), is_it, new))
     }
 }
 
-impl Tags {
+impl Distinct<EntityTags> {
     /// NONE if there are none.
-    fn number(&mut self, tags: EntityTags) -> u32 {
+    fn tags(&mut self, tags: EntityTags) -> u32 {
         if tags.iter().len() == 0 {
             return NONE;
         }
         let tag = Tag::of_texts(tags.iter().flat_map(|(key, value)| [key, value]));
-        let known = self.numbers.find(tag, |n| self.list.get(n as usize) == Some(&tags));
-        known.unwrap_or_else(|| {
-            let new = number(self.list.len());
-            self.list.push(tags);
-            self.numbers.insert(tag, new);
-            new
-        })
+        self.find(tag, |known| *known == tags).unwrap_or_else(|| self.insert(tag, tags))
     }
 }
 
@@ -357,7 +341,7 @@ impl Draft {
         let boundary = self.numbered(NameRole::Boundary, owner, boundary.as_slice());
         references.extend(groups);
         references.extend(&boundary);
-        let (tags, boundary) = (self.tags.number(tags), boundary.first().map_or(NONE, |boundary| boundary.name));
+        let (tags, boundary) = (self.tags.tags(tags), boundary.first().map_or(NONE, |boundary| boundary.name));
         Some(Numbered { identity, unique_id, sets, tags, boundary, references })
     }
 
@@ -368,7 +352,7 @@ impl Draft {
         references: &[Reference<'_>],
     ) -> Vec<WrittenReference> {
         let of = |(text, position): &Reference<'_>| WrittenReference {
-            name: self.names.number(role, owner, text),
+            name: self.names.name(role, owner, text),
             position: *position,
         };
         references.iter().map(of).collect()

@@ -39,6 +39,8 @@ struct Half {
     /// By number of the set as it is written.
     sets: Vec<Vec<Arc<PolicySet>>>,
     boundaries: Vec<Option<Arc<PolicySet>>>,
+    /// Whether something else that it names comes to nothing.
+    is_faulty: bool,
 }
 
 impl<'f> Linker<'f> {
@@ -92,7 +94,9 @@ impl<'f> Linker<'f> {
             boundaries.resize(number as usize, None);
             boundaries.push(policy(number).map(|policy| self.sets.set(vec![policy])));
         }
-        Half { sets, boundaries }
+        let is_there = |it: &Resolution| matches!(it, Resolution::Policy(_) | Resolution::Broken);
+        let is_faulty = !resolutions.iter().flatten().all(is_there);
+        Half { sets, boundaries, is_faulty }
     }
 
     /// None of a group.
@@ -107,10 +111,7 @@ impl<'f> Linker<'f> {
 
     /// The sets of the groups that a file names; also whether everything that it names is there.
     fn link_groups(&mut self, index: usize, file: &Fragment, halves: &mut [Half]) {
-        let mut is_faulty = file.names.iter().any(|name| {
-            let found = self.resolution(name);
-            found.is_some_and(|found| !matches!(found, Resolution::Policy(_) | Resolution::Broken))
-        });
+        let mut is_faulty = halves.get(index).is_some_and(|half| half.is_faulty);
         for (set_number, set) in file.sets.iter().enumerate() {
             let WrittenSet::OfGroup(name) = set else { continue };
             let group = file.names.get(*name as usize).and_then(|name| self.group(name));

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::arn::{AccountId, Arn};
+use crate::directory::draft::report_twice;
 use crate::directory::fragment::{Fragment, Group, ManagedPolicy};
 use crate::directory::identity::{Identity, Kind, Place};
 use crate::directory::principals::{Location, name_in, number};
@@ -38,8 +39,8 @@ impl Who<'_> {
     pub(super) fn report_taken<'r>(&self, findings: &'r mut Findings, again: &Place, arn: &str) -> &'r mut Findings {
         let place = Place::new(self.file, self.position);
         if self.arn == arn {
-            let message = format!("the {} `{arn}` is defined twice, first at {place}", self.kind.noun());
-            return findings.error(&again.file, again.position, "defined-twice", message);
+            report_twice(findings, &format!("the {} `{arn}`", self.kind.noun()), again, &place);
+            return findings;
         }
         let message = format!("the name of `{arn}` is taken by `{}`, defined at {place}", self.arn);
         findings
