@@ -1,40 +1,36 @@
 //! How many instructions the ten paths that matter most take: `cargo bench --bench instructions`. Needs valgrind.
 //!
 //! Times differ from run to run by half on a busy machine, instructions by less than a hundredth. Each path is run some
-//! number of times, and twice that number, in processes of their own under cachegrind: the difference, divided, is what one
-//! run takes. `instructions.txt` holds what is expected; 5 % more is an error, 5 % less asks for new figures, which
-//! `UPDATE_INSTRUCTIONS=1` writes.
+//! number of times in a process of its own under callgrind. `instructions.txt` holds what one run is expected to take; 5 %
+//! more is an error, 5 % less asks for new figures, which `UPDATE_INSTRUCTIONS=1` writes.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a bench may end early")]
 #![expect(clippy::print_stdout, reason = "a bench reports")]
 #![expect(clippy::disallowed_methods, reason = "reads and writes its own figures")]
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
-use std::pin::Pin;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use http_body::{Body, Frame};
+#[path = "common/call.rs"]
+mod call;
+
+use call::{Arrived, authorization, done, framed};
 use iamd::access::Detail;
 use iamd::cache::key;
-use iamd::config::{Limits, RequestLimits};
+use iamd::config::RequestLimits;
 use iamd::directory::{Directory, Loader, StoreOptions};
 use iamd::engine::{Active, Engine};
 use iamd::evaluate::{self, SessionPolicies};
-use iamd::metrics::Metrics;
 use iamd::proto::v1;
 use iamd::proto::view::RequestView;
-use iamd::server::grpc::{Authorization, Batch};
-use iamd::server::{State, convert, decide, messages};
+use iamd::server::grpc::Batch;
+use iamd::server::{convert, decide};
 use iamd::snapshot::{Loaded, Revision};
 use prost::Message as _;
-use prost::bytes::{Bytes, BytesMut};
 
 /// A name, how often it is run, and what makes it ready to be.
 type Case = (&'static str, u32, fn() -> Box<dyn FnMut()>);
@@ -156,79 +152,49 @@ fn decision(user: &str, detail: Detail) -> Box<dyn FnMut()> {
     })
 }
 
-/// A body that has arrived whole.
-struct Arrived(Bytes);
-
-impl Body for Arrived {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let data = std::mem::take(&mut self.0);
-        Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 fn batch() -> Box<dyn FnMut()> {
-    let limits = Limits {
-        connections: 1,
-        streams_per_connection: 1,
-        in_flight: 1,
-        request_timeout: Duration::from_secs(1),
-        request_bytes: 1 << 20,
-        request: RequestLimits::default(),
-    };
-    let state = Arc::new(State::new(&limits, Arc::new(Metrics::new().expect("metrics"))));
-    let authorization = Arc::new(Authorization::new(Arc::new(engine(&alice(), 64 << 20)), state, limits.request));
-    let mut body = BytesMut::new();
-    let start = messages::begin(&mut body);
+    let authorization = authorization(engine(&alice(), 64 << 20));
+    let mut message = Vec::new();
     for request in (0..100).map(request) {
-        prost::encoding::bytes::encode(1, &request, &mut body);
+        prost::encoding::bytes::encode(1, &request, &mut message);
     }
-    messages::end(&mut body, start);
-    let body = body.freeze();
+    let body = framed(&[message]);
     Box::new(move || {
         let mut call = Batch::new(Arc::clone(&authorization), Arrived(body.clone()));
-        let mut context = Context::from_waker(Waker::noop());
-        loop {
-            if let Poll::Ready(answer) = call.poll(&mut context) {
-                break assert!(answer.is_ok_and(|answer| answer.len() > 100));
-            }
-        }
+        assert!(done(|context| call.poll(context)).is_ok_and(|answer| answer.len() > 100));
     })
 }
 
 // --- counting -------------------------------------------------------------------------------------------------------
 
-/// What one run of a path takes.
+/// What one run of a path takes. Only what runs within [`counted`] is collected: making ready takes a different number of
+/// instructions each time, since the metrics' clock measures how fast the processor is.
 fn count((name, times, _): &Case) -> u64 {
-    let once = count_all(name, *times);
-    count_all(name, 2 * times).saturating_sub(once) / u64::from(*times)
-}
-
-/// What a process takes that makes a path ready and runs it so many times.
-fn count_all(name: &str, times: u32) -> u64 {
     let own = std::env::current_exe().expect("a path");
     let output = Command::new("valgrind")
-        .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
+        .args(["--tool=callgrind", "--toggle-collect=*instructions::counted*", "--callgrind-out-file=/dev/null"])
         .arg(own)
-        .args(["--run", name, &times.to_string()])
+        .args(["--run", name])
         .output()
         .expect("valgrind (Debian: apt-get install valgrind)");
     let report = String::from_utf8_lossy(&output.stderr);
-    let count = report.lines().find_map(|line| line.split_once("I   refs:")).map(|(_, count)| count.replace(',', ""));
-    let count = count.and_then(|count| count.trim().parse().ok());
-    count.filter(|_| output.status.success()).unwrap_or_else(|| panic!("`{name}` did not run: {report}"))
+    let count =
+        report.lines().find_map(|line| line.split_once("Collected :")).and_then(|(_, count)| count.trim().parse().ok());
+    let count: Option<u64> = count.filter(|count| output.status.success() && *count > 0);
+    count.unwrap_or_else(|| panic!("`{name}` did not run: {report}")) / u64::from(*times)
 }
 
-fn run(name: &str, times: &str) {
-    let case = CASES.iter().find(|(known, ..)| *known == name).expect("a known path");
-    let mut once = case.2();
-    for _ in 0..times.parse().unwrap_or(1) {
+/// The process that is counted: a path is made ready, and run once so that it is warm.
+fn run(name: &str) {
+    let (_, times, ready) = CASES.iter().find(|(known, ..)| *known == name).expect("a known path");
+    let mut once = ready();
+    once();
+    counted(*times, &mut *once);
+}
+
+#[inline(never)]
+fn counted(times: u32, once: &mut dyn FnMut()) {
+    for _ in 0..times {
         once();
     }
 }
@@ -269,7 +235,7 @@ fn compare() -> bool {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     match words.iter().position(|word| word == "--run").and_then(|at| words.get(at + 1..)) {
-        Some([name, times]) => run(name, times),
+        Some([name]) => run(name),
         Some(_) => return ExitCode::from(2),
         None if words.iter().any(|word| word == "--test") => {}
         None if !compare() => {

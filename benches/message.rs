@@ -5,29 +5,26 @@
 
 #![expect(clippy::expect_used, reason = "a bench may end early")]
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
+#[path = "common/call.rs"]
+mod call;
+
+use call::{Arrived, authorization, done, framed};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use http_body::{Body, Frame};
 use iamd::cache::key;
-use iamd::config::{Limits, RequestLimits};
+use iamd::config::RequestLimits;
 use iamd::directory::{Loader, StoreOptions};
 use iamd::engine::{Active, Engine};
-use iamd::metrics::Metrics;
 use iamd::proto::v1;
 use iamd::proto::view::RequestView;
-use iamd::server::grpc::{Answers, Authorization, Batch, Unary};
-use iamd::server::messages;
-use iamd::server::{State, decide};
+use iamd::server::decide;
+use iamd::server::grpc::{Answers, Batch, Unary};
 use iamd::snapshot::{Loaded, Revision};
 use prost::Message as _;
-use prost::bytes::{Bytes, BytesMut};
+use prost::bytes::Bytes;
 
 const POLICIES: usize = 10;
 const REQUESTS: usize = 10_000;
@@ -76,56 +73,6 @@ fn request(n: usize) -> v1::IsAuthorizedRequest {
         resource: format!("arn:aws:s3:::bucket-{}/reports/{n}.pdf", n % POLICIES),
         context: context.map(|(key, value)| (key.to_owned(), one(value))).into(),
         ..v1::IsAuthorizedRequest::default()
-    }
-}
-
-/// A body that has arrived whole.
-struct Arrived(Bytes);
-
-impl Body for Arrived {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let data = std::mem::take(&mut self.0);
-        Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-fn framed(messages: &[Vec<u8>]) -> Bytes {
-    let mut out = BytesMut::new();
-    for message in messages {
-        let start = messages::begin(&mut out);
-        out.extend_from_slice(message);
-        messages::end(&mut out, start);
-    }
-    out.freeze()
-}
-
-fn authorization(cache_bytes: usize) -> Arc<Authorization> {
-    let limits = Limits {
-        connections: 1,
-        streams_per_connection: 1,
-        in_flight: 1,
-        request_timeout: Duration::from_secs(1),
-        request_bytes: 1 << 20,
-        request: RequestLimits::default(),
-    };
-    let state = Arc::new(State::new(&limits, Arc::new(Metrics::new().expect("metrics"))));
-    Arc::new(Authorization::new(Arc::new(engine(cache_bytes)), state, RequestLimits::default()))
-}
-
-/// Polls until it is done: nothing is waited for, only turns are taken.
-fn done<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(done) = poll(&mut context) {
-            return done;
-        }
     }
 }
 
@@ -183,7 +130,7 @@ fn calls(criterion: &mut Criterion) {
     let stream = |requests: &[v1::IsAuthorizedRequest]| framed(&(1..).zip(requests).map(streamed).collect::<Vec<_>>());
     let streams: Vec<Bytes> = requests.chunks(BATCH).map(stream).collect();
     for (name, cache_bytes) in [("cached", 64 << 20), ("uncached", 0)] {
-        let authorization = authorization(cache_bytes);
+        let authorization = authorization(engine(cache_bytes));
         let one = |body: &Bytes| {
             let mut call = Unary::new(Arc::clone(&authorization), Arrived(body.clone()));
             done(|context| call.poll(context)).is_ok()
