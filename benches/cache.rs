@@ -20,8 +20,10 @@ use criterion::{Bencher, BenchmarkId, Criterion, Throughput, criterion_group, cr
 use dashmap::DashMap;
 use dashmap::try_result::TryResult;
 use foldhash::quality::RandomState;
-use iamd::access::{AccessRequest, Decision, Detail, Explanation, Outcome, PolicyType, RawRequest};
-use iamd::cache::{DecisionCache, key};
+use iamd::access::{Decision, Explanation, Outcome, PolicyType};
+use iamd::cache::DecisionCache;
+use iamd::proto::v1;
+use prost::Message as _;
 
 const REQUESTS: usize = 10_000;
 const BUDGET_BYTES: usize = 64 << 20;
@@ -96,11 +98,11 @@ impl Candidate for Quick {
 
 impl Candidate for DecisionCache {
     fn get(&self, key: &[u8]) -> Option<Outcome> {
-        self.get(key)
+        self.get(&self.key(key))
     }
 
     fn insert(&self, key: &[u8], outcome: &Outcome) {
-        self.insert(key, outcome);
+        self.insert(&self.key(key), outcome);
     }
 }
 
@@ -123,19 +125,26 @@ fn candidates() -> Candidates {
 
 // --- requests -------------------------------------------------------------------------------------------------------
 
-/// Requests with four context keys, as a service behind a gateway sends them; a key of about 250 bytes.
-fn with_request<T>(n: usize, work: impl FnOnce(&AccessRequest<'_>) -> T) -> T {
-    let principal = format!("arn:aws:iam::123456789012:user/division/team-{}/person-{}", n % 40, n % 700);
-    let resource = format!("arn:aws:s3:::company-documents-{}/reports/2025/{n:06}.pdf", n % 30);
+/// Requests with four context keys, as a service behind a gateway sends them; messages of about 300 bytes.
+fn message(n: usize) -> Vec<u8> {
+    let request = v1::IsAuthorizedRequest {
+        principal: format!("arn:aws:iam::123456789012:user/division/team-{}/person-{}", n % 40, n % 700),
+        action: ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"][n % 3].to_owned(),
+        resource: format!("arn:aws:s3:::company-documents-{}/reports/2025/{n:06}.pdf", n % 30),
+        ..v1::IsAuthorizedRequest::default()
+    };
     let values = [format!("10.0.{}.{}", n / 250 % 250, n % 250), "true".into(), format!("o-{n:010}"), "home".into()];
     let keys = ["aws:SourceIp", "aws:SecureTransport", "aws:PrincipalOrgID", "aws:PrincipalTag/Department"];
-    let context = keys.into_iter().zip(values.chunks(1)).collect();
-    let action = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"][n % 3];
-    let raw = RawRequest { principal: &principal, action, resource: &resource, context, ..RawRequest::default() };
-    work(&AccessRequest::new(&raw).expect("a valid request"))
+    // Each entry by itself, so that they come in one order.
+    let entry = |(key, value): (&str, String)| {
+        let values = v1::ContextValues { values: vec![value] };
+        v1::IsAuthorizedRequest { context: [(key.to_owned(), values)].into(), ..Default::default() }
+    };
+    let entries = keys.into_iter().zip(values).map(entry);
+    std::iter::once(request).chain(entries).flat_map(|part| part.encode_to_vec()).collect()
 }
 
-/// The keys of all requests, in an order that depends on `seed` alone.
+/// The messages of all requests, in an order that depends on `seed` alone.
 fn shuffled_keys(seed: u64) -> Vec<Vec<u8>> {
     let mut state = seed;
     let mut order: Vec<(u64, usize)> = Vec::new();
@@ -144,13 +153,7 @@ fn shuffled_keys(seed: u64) -> Vec<Vec<u8>> {
         order.push((state >> 20, n));
     }
     order.sort_unstable();
-    let key = |n| {
-        let mut out = Vec::new();
-        with_request(n, |request| key::write(request, Detail::Decision, &mut out));
-        out.shrink_to_fit();
-        out
-    };
-    order.into_iter().map(|(_, n)| key(n)).collect()
+    order.into_iter().map(|(_, n)| message(n)).collect()
 }
 
 /// Each candidate filled by itself and in another order than it will be asked in: else its entries would lie in memory as
@@ -262,19 +265,12 @@ fn compare(c: &mut Criterion) {
     });
 }
 
-fn write_key(c: &mut Criterion) {
-    let mut out = Vec::new();
-    with_request(1, |request| {
-        c.bench_function("key::write", |b| b.iter(|| key::write(black_box(request), Detail::Decision, &mut out)));
-    });
-}
-
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(50)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = in_turn, write_key, compare
+    targets = in_turn, compare
 }
 criterion_main!(benches);

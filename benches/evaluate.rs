@@ -14,7 +14,7 @@ use iamd::access::{AccessRequest, Decision, Detail};
 use iamd::catalogue;
 use iamd::config::RequestLimits;
 use iamd::directory::{Loader, StoreOptions};
-use iamd::engine::{Active, CacheStatus, Engine};
+use iamd::engine::{Active, Engine};
 use iamd::evaluate::{self, SessionPolicies};
 use iamd::proto::v1;
 use iamd::server::convert;
@@ -216,7 +216,7 @@ fn active(files: &[String]) -> Arc<Active> {
 
 fn decide(active: &Active, request: &AccessRequest<'_>, detail: Detail) -> Decision {
     let now = active.snapshot.loaded_at;
-    evaluate::decide(&active.snapshot, request, &SessionPolicies::default(), now, detail).outcome.decision
+    evaluate::decide(&active.snapshot, request, &SessionPolicies::default(), &|| now, detail).outcome.decision
 }
 
 fn decisions(criterion: &mut Criterion) {
@@ -252,17 +252,8 @@ fn answers(criterion: &mut Criterion) {
     criterion.bench_function("decide and explain", |bencher| {
         bencher.iter(|| black_box(decide(&active, black_box(&request), Detail::Statements)));
     });
-    let ask = || active.is_authorized(black_box(&request), Detail::Decision).expect("an answer");
-    assert_eq!((ask().cache, ask().cache), (CacheStatus::Miss, CacheStatus::Hit));
-    criterion.bench_function("cache hit, its key included", |bencher| bencher.iter(|| black_box(ask())));
     criterion.bench_function("request from its message", |bencher| {
         bencher.iter(|| black_box(convert::access_request(black_box(message), &limits).is_ok()));
-    });
-    criterion.bench_function("request from its message, then cache hit", |bencher| {
-        bencher.iter(|| {
-            let request = convert::access_request(black_box(message), &limits).expect("a request");
-            black_box(active.is_authorized(&request, Detail::Decision).is_ok())
-        });
     });
 }
 

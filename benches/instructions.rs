@@ -19,8 +19,7 @@ use std::sync::Arc;
 mod call;
 
 use call::{Arrived, authorization, done, framed};
-use iamd::access::Detail;
-use iamd::cache::key;
+use iamd::access::{AccessRequest, Detail};
 use iamd::config::RequestLimits;
 use iamd::directory::{Directory, Loader, StoreOptions};
 use iamd::engine::{Active, Engine};
@@ -28,7 +27,7 @@ use iamd::evaluate::{self, SessionPolicies};
 use iamd::proto::v1;
 use iamd::proto::view::RequestView;
 use iamd::server::grpc::Batch;
-use iamd::server::{convert, decide};
+use iamd::server::{convert, decide, plain};
 use iamd::snapshot::{Loaded, Revision};
 use prost::Message as _;
 
@@ -37,7 +36,7 @@ type Case = (&'static str, u32, fn() -> Box<dyn FnMut()>);
 
 const CASES: [Case; 10] = [
     ("read a message as it lies", 20_000, read_message),
-    ("write the key of a message", 20_000, write_key),
+    ("the request of a message", 20_000, make_request),
     ("message to answer, cached", 20_000, || answer(64 << 20)),
     ("message to answer, uncached, 10 policies", 10_000, || answer(0)),
     ("decide, 10 policies", 10_000, || decision(&alice(), Detail::Decision)),
@@ -127,11 +126,15 @@ fn read_message() -> Box<dyn FnMut()> {
     })
 }
 
-fn write_key() -> Box<dyn FnMut()> {
-    let (message, mut key) = (request(1), Vec::new());
+fn make_request() -> Box<dyn FnMut()> {
+    let message = request(1);
     Box::new(move || {
         let mut view = RequestView::default();
-        black_box(view.read(&message).and_then(|()| key::write_view(&mut view, &mut key)));
+        view.read(&message).expect("it is plain");
+        let seen = |request: &AccessRequest<'_>, _: Detail| {
+            black_box(request);
+        };
+        assert!(plain::with_buffer(|buffer| plain::with_request(&message, &view, buffer, seen)).is_some());
     })
 }
 
@@ -148,7 +151,7 @@ fn decision(user: &str, detail: Detail) -> Box<dyn FnMut()> {
     let request = convert::access_request(message, &RequestLimits::default()).expect("a request");
     Box::new(move || {
         let now = active.snapshot.loaded_at;
-        black_box(evaluate::decide(&active.snapshot, &request, &SessionPolicies::default(), now, detail));
+        black_box(evaluate::decide(&active.snapshot, &request, &SessionPolicies::default(), &|| now, detail));
     })
 }
 

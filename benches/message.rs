@@ -14,14 +14,15 @@ mod call;
 
 use call::{Arrived, authorization, done, framed};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use iamd::cache::key;
+use iamd::access::{AccessRequest, Detail};
+use iamd::cache::DecisionCache;
 use iamd::config::RequestLimits;
 use iamd::directory::{Loader, StoreOptions};
 use iamd::engine::{Active, Engine};
 use iamd::proto::v1;
 use iamd::proto::view::RequestView;
-use iamd::server::decide;
 use iamd::server::grpc::{Answers, Batch, Unary};
+use iamd::server::{decide, plain};
 use iamd::snapshot::{Loaded, Revision};
 use prost::Message as _;
 use prost::bytes::Bytes;
@@ -102,11 +103,16 @@ fn pieces(criterion: &mut Criterion) {
     criterion.bench_function("read a message as it lies", |bencher| {
         bencher.iter(|| black_box(RequestView::default().read(turn.next())));
     });
-    let mut buffer = Vec::new();
-    criterion.bench_function("its key", |bencher| {
+    let cache = DecisionCache::new(64 << 20);
+    criterion.bench_function("its key", |bencher| bencher.iter(|| black_box(cache.key(turn.next()))));
+    criterion.bench_function("the request of a message", |bencher| {
         bencher.iter(|| {
-            let mut view = RequestView::default();
-            view.read(turn.next()).and_then(|()| key::write_view(&mut view, &mut buffer))
+            let (message, mut view) = (turn.next(), RequestView::default());
+            view.read(message)?;
+            let seen = |request: &AccessRequest<'_>, _: Detail| {
+                black_box(request);
+            };
+            plain::with_buffer(|buffer| plain::with_request(message, &view, buffer, seen))
         });
     });
     for (name, cache_bytes) in [("cached", 64 << 20), ("uncached", 0)] {

@@ -5,6 +5,7 @@
 
 mod action;
 mod keyed;
+mod letters;
 mod outcome;
 mod principal;
 
@@ -86,42 +87,53 @@ impl fmt::Display for InvalidField {
 impl<'a> AccessRequest<'a> {
     /// Checks every field; the first that is wrong is named.
     pub fn new(raw: &RawRequest<'a>) -> Result<Self, InvalidField> {
-        let tags = Tags::new("session_tags", raw.session_tags.iter().copied());
+        let mut request = Self::bare(raw)?;
+        request.session_tags = Tags::new("session_tags", raw.session_tags.iter().copied())?;
         let pairs = raw.context.iter().map(|(key, values)| (*key, values.iter().map(String::as_str)));
-        Self::check(raw, tags, Context::new("context", pairs))
-    }
-
-    /// As [`AccessRequest::new`], with tags and context that are not those of `raw`, but read already.
-    pub fn with(raw: &RawRequest<'a>, tags: Tags<'a>, context: Context<'a>) -> Result<Self, InvalidField> {
-        Self::check(raw, Ok(tags), Ok(context))
-    }
-
-    #[inline]
-    fn check(
-        raw: &RawRequest<'a>,
-        tags: Result<Tags<'a>, InvalidField>,
-        context: Result<Context<'a>, InvalidField>,
-    ) -> Result<Self, InvalidField> {
-        let action = Action::parse(raw.action)?;
-        let principal = Principal::parse(raw.principal, &action)?;
-        let session_tags = tags?;
-        if !principal.is_session() && (!session_tags.is_empty() || !raw.session_policies.is_empty()) {
-            let field = if session_tags.is_empty() { "session_policies" } else { "session_tags" };
-            return Err(InvalidField::new(
+        request.context = Context::new("context", pairs)?;
+        match request.without_session() {
+            Some(field) => Err(InvalidField::new(
                 field,
                 "only a session has them: a role, an assumed-role session or a federated user",
-            ));
+            )),
+            None => Ok(request),
         }
+    }
+
+    /// As [`AccessRequest::new`], without context and session tags: these are to be put in, and then
+    /// [`AccessRequest::settle`] says whether all is right. (A request is too large to be moved from hand to hand.)
+    #[inline]
+    pub fn bare(raw: &RawRequest<'a>) -> Result<Self, InvalidField> {
+        let action = Action::parse(raw.action)?;
+        let principal = Principal::parse(raw.principal, &action)?;
         Ok(Self {
             resource: ResourceName::parse(raw.resource)?,
-            context: context?,
+            context: Context::default(),
             resource_account: parse_resource_account(raw.resource_account)?,
             session_policies: raw.session_policies,
             federated_by: parse_federated_by(raw.federated_by, &principal)?,
             principal,
             action,
-            session_tags,
+            session_tags: Tags::default(),
         })
+    }
+
+    /// Whether it is right, when all keys were put in.
+    pub fn settle(&mut self) -> bool {
+        self.session_tags.settle() && self.context.settle() && self.without_session().is_none()
+    }
+
+    /// The field that only a session has, where this is none.
+    fn without_session(&self) -> Option<&'static str> {
+        if self.principal.is_session() {
+            None
+        } else if !self.session_tags.is_empty() {
+            Some("session_tags")
+        } else if !self.session_policies.is_empty() {
+            Some("session_policies")
+        } else {
+            None
+        }
     }
 }
 

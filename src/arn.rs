@@ -53,20 +53,12 @@ impl<'a> Arn<'a> {
     /// Splits an ARN. None unless it starts with `arn:`, has six parts, and partition, service and resource are not
     /// empty.
     pub fn parse(text: &'a str) -> Option<Self> {
-        // Found in one pass over the bytes: three ARNs are read at every request.
-        let mut colons = memchr::memchr_iter(b':', text.as_bytes());
-        let mut start = 0;
-        let mut part = || {
-            let end = colons.next()?;
-            let part = text.get(start..end);
-            start = end + 1;
-            part
-        };
-        let (prefix, partition, service, region, account) = (part()?, part()?, part()?, part()?, part()?);
-        let arn = Self { text, partition, service, region, account, resource: text.get(start..)? };
-        if prefix != "arn" {
-            return None;
-        }
+        let rest = text.strip_prefix("arn:")?;
+        let (partition, rest) = cut(rest)?;
+        let (service, rest) = cut(rest)?;
+        let (region, rest) = cut(rest)?;
+        let (account, resource) = cut(rest)?;
+        let arn = Self { text, partition, service, region, account, resource };
         let complete = !arn.partition.is_empty() && !arn.service.is_empty() && !arn.resource.is_empty();
         complete.then_some(arn)
     }
@@ -80,6 +72,12 @@ impl<'a> Arn<'a> {
     pub fn parts(&self) -> [&'a str; 6] {
         ["arn", self.partition, self.service, self.region, self.account, self.resource]
     }
+}
+
+/// What stands before the first colon, and behind it. By single bytes: the parts are so short that more would take longer.
+fn cut(text: &str) -> Option<(&str, &str)> {
+    let colon = text.bytes().position(|b| b == b':')?;
+    Some((text.get(..colon)?, text.get(colon + 1..)?))
 }
 
 #[cfg(test)]

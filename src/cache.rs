@@ -10,18 +10,18 @@
 //! full, so that a collision cannot lend one request the answer of another.
 
 mod entry;
-pub mod key;
+mod key;
 mod newcomers;
 mod table;
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::access::Outcome;
 use entry::Entry;
+pub use key::Key;
 use newcomers::Newcomers;
-use table::{Place, Put, Table};
+use table::{Put, Table};
 
 /// A bounded map from whole requests to outcomes. Readers never wait.
 ///
@@ -50,7 +50,7 @@ struct Tally {
 
 /// The table may grow to one set of 64 bytes for each kilobyte of the budget, rounded up to a power of two: to 1/16 of the
 /// budget, or up to 1/8 where the budget is no power of two. A slot for every 171 bytes: few real requests have a smaller
-/// entry (40 bytes, and a key of about 120: two ARNs, an action and a few flags), hence the bytes run out before the
+/// entry (40 bytes, and a message of about 120: two ARNs and an action), hence the bytes run out before the
 /// slots do.
 const SET_SHARE_BYTES: usize = 1024;
 
@@ -89,56 +89,33 @@ impl DecisionCache {
         self.budget_bytes > 0
     }
 
-    /// The outcome remembered for exactly this key (as [`key::write`] makes it).
-    pub fn get(&self, key: &[u8]) -> Option<Outcome> {
-        self.get_at(self.place(key), key)
+    /// The key of a request by its message.
+    pub fn key<'a>(&self, message: &'a [u8]) -> Key<'a> {
+        Key::of(message, &self.hasher)
+    }
+
+    /// The outcome remembered for exactly this key.
+    pub fn get(&self, key: &Key<'_>) -> Option<Outcome> {
+        self.table.set(key.place)?.find(key.place.tag, |entry| entry::answer(entry, key))
     }
 
     /// Remembers an outcome, evicting others where the budget demands it. Never blocks readers.
     ///
     /// It may also decline: when the entry is too large, when there is no room and it comes for the first time, when all that
     /// it could evict is in use, or when another thread writes to the same place.
-    pub fn insert(&self, key: &[u8], outcome: &Outcome) {
-        if self.is_enabled() {
-            self.insert_at(self.place(key), key, outcome);
+    pub fn insert(&self, key: &Key<'_>, outcome: &Outcome) {
+        if !self.is_enabled() {
+            return;
         }
-    }
-
-    /// How many outcomes it holds.
-    pub fn entries(&self) -> usize {
-        self.tally.entries.load(Ordering::Relaxed)
-    }
-
-    /// How many outcomes it has evicted so far.
-    pub fn evictions(&self) -> u64 {
-        self.tally.evictions.load(Ordering::Relaxed)
-    }
-
-    /// What it takes, the whole table included; never more than its budget.
-    pub fn bytes(&self) -> usize {
-        self.tally.bytes.load(Ordering::Relaxed)
-    }
-
-    fn place(&self, key: &[u8]) -> Place {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(key);
-        hasher.finish().into()
-    }
-
-    fn get_at(&self, place: Place, key: &[u8]) -> Option<Outcome> {
-        self.table.set(place)?.find(place.tag, |entry| entry::answer(entry, key))
-    }
-
-    fn insert_at(&self, place: Place, key: &[u8], outcome: &Outcome) {
-        let cost = entry::cost_bytes(key.len(), outcome);
+        let cost = entry::cost_bytes(key.message.len(), outcome);
         if cost > self.largest_entry_bytes() {
-            return self.forget(place, key);
+            return self.forget(key);
         }
-        if !self.reserve(cost) && (!self.newcomers.came_before(place) || !self.make_room(cost)) {
-            return self.forget(place, key);
+        if !self.reserve(cost) && (!self.newcomers.came_before(key.place) || !self.make_room(cost)) {
+            return self.forget(key);
         }
-        let set = self.table.set_or_allocate(place);
-        let sets_wanted = match set.map(|set| set.put(entry::new(place, key, outcome))) {
+        let set = self.table.set_or_allocate(key.place);
+        let sets_wanted = match set.map(|set| set.put(key, entry::new(key, outcome))) {
             Some(Put::Added) => usize::from(self.entries() > self.table.set_count() * ENTRIES_PER_SET),
             Some(Put::Evicted(old)) => {
                 self.count_evicted(&old);
@@ -160,9 +137,24 @@ impl DecisionCache {
         }
     }
 
+    /// How many outcomes it holds.
+    pub fn entries(&self) -> usize {
+        self.tally.entries.load(Ordering::Relaxed)
+    }
+
+    /// How many outcomes it has evicted so far.
+    pub fn evictions(&self) -> u64 {
+        self.tally.evictions.load(Ordering::Relaxed)
+    }
+
+    /// What it takes, the whole table included; never more than its budget.
+    pub fn bytes(&self) -> usize {
+        self.tally.bytes.load(Ordering::Relaxed)
+    }
+
     /// What was not remembered must not leave an older outcome behind.
-    fn forget(&self, place: Place, key: &[u8]) {
-        if let Some(old) = self.table.set(place).and_then(|set| set.remove(key)) {
+    fn forget(&self, key: &Key<'_>) {
+        if let Some(old) = self.table.set(key.place).and_then(|set| set.remove(key)) {
             self.count_evicted(&old);
         }
     }

@@ -1,6 +1,5 @@
 //! The only mutable cell: the active snapshot with its cache.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::access::{AccessRequest, Detail, InvalidField, Outcome};
-use crate::cache::{self, DecisionCache};
+use crate::cache::{DecisionCache, Key};
 use crate::evaluate::{self, Evaluation, SessionPolicies};
 use crate::snapshot::{Loaded, Snapshot};
 
@@ -20,27 +19,6 @@ use sessions::CompiledSessions;
 
 /// Compiled session policies may take this part of what decisions may.
 const SESSIONS_DIVISOR: usize = 4;
-
-/// A key buffer that grew beyond this is given back: one huge request must not cost every thread its size for ever.
-/// Ordinary keys have a few hundred bytes, so that they never get here.
-const KEPT_KEY_BYTES: usize = 64 * 1024;
-
-thread_local! {
-    /// Where this thread writes cache keys; empty between requests, its capacity is what is kept.
-    static KEY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Lends this thread's buffer for a key, empty.
-pub fn with_key<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-    // Taken rather than borrowed: nothing can find it in use, and if the work panics it is merely lost.
-    let mut key = KEY.take();
-    key.clear();
-    let result = work(&mut key);
-    if key.capacity() <= KEPT_KEY_BYTES {
-        KEY.set(key);
-    }
-    result
-}
 
 /// A snapshot that serves, and what it has decided so far.
 #[derive(Debug)]
@@ -92,26 +70,18 @@ pub struct Answer {
 }
 
 impl Active {
-    /// Answers from the cache, or decides and remembers. A session policy that does not parse is an error.
-    pub fn is_authorized(&self, request: &AccessRequest<'_>, detail: Detail) -> Result<Answer, InvalidField> {
-        with_key(|key| {
-            cache::key::write(request, detail, key);
-            self.remembered(key).map_or_else(|| self.decide_and_remember(request, detail, key), Ok)
-        })
-    }
-
     /// What was decided for the request of this key.
-    pub fn remembered(&self, key: &[u8]) -> Option<Answer> {
+    pub fn remembered(&self, key: &Key<'_>) -> Option<Answer> {
         let outcome = self.cache.get(key)?;
         Some(Answer { outcome, cache: CacheStatus::Hit, evaluation: None })
     }
 
-    /// Decides, and remembers it by this key, which must be the request's.
+    /// Decides, and remembers it by this key, which must be the request's. A session policy that does not parse is an error.
     pub fn decide_and_remember(
         &self,
         request: &AccessRequest<'_>,
         detail: Detail,
-        key: &[u8],
+        key: &Key<'_>,
     ) -> Result<Answer, InvalidField> {
         let (answer, read_clock) = self.decide(request, detail)?;
         if read_clock || !self.cache.is_enabled() {
@@ -133,7 +103,7 @@ impl Active {
     fn decide_within(&self, request: &AccessRequest<'_>, session: &SessionPolicies, detail: Detail) -> (Answer, bool) {
         let started = Instant::now();
         let Evaluation { outcome, read_clock } =
-            evaluate::decide(&self.snapshot, request, session, jiff::Timestamp::now(), detail);
+            evaluate::decide(&self.snapshot, request, session, &jiff::Timestamp::now, detail);
         let evaluation = Some(started.elapsed());
         (Answer { outcome, cache: CacheStatus::Bypass, evaluation }, read_clock)
     }

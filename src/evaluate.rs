@@ -77,12 +77,16 @@ fn session_policy(index: usize, document: &str) -> Result<CompiledPolicy, Invali
     })
 }
 
-/// Decides one request. `now` is the service's clock, for `aws:CurrentTime` and `aws:EpochTime`.
+/// The service's clock, for `aws:CurrentTime` and `aws:EpochTime`. Looked at once at most, and only if a condition asks for it:
+/// that takes time itself.
+pub type Clock<'c> = &'c dyn Fn() -> jiff::Timestamp;
+
+/// Decides one request.
 pub fn decide(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     session: &SessionPolicies,
-    now: jiff::Timestamp,
+    now: Clock<'_>,
     detail: Detail,
 ) -> Evaluation {
     match detail {
@@ -99,7 +103,7 @@ pub fn explain(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     session: &SessionPolicies,
-    now: jiff::Timestamp,
+    now: Clock<'_>,
 ) -> (Evaluation, Trace) {
     let recorder = Recorder::default();
     let reached = run(snapshot, request, session, now, &recorder);
@@ -111,7 +115,7 @@ fn run(
     snapshot: &Snapshot,
     request: &AccessRequest<'_>,
     session: &SessionPolicies,
-    now: jiff::Timestamp,
+    now: Clock<'_>,
     audience: &impl Audience,
 ) -> Reached {
     let subject = Subject::find(&snapshot.directory, request);

@@ -24,6 +24,7 @@ pub mod http;
 pub mod incoming;
 pub mod limits;
 pub mod messages;
+pub mod plain;
 pub mod readiness;
 pub mod shutdown;
 pub mod workers;

@@ -77,7 +77,7 @@ fn load<'f>(files: impl IntoIterator<Item = (&'f str, &'f str)>) -> Directory {
 
 fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Decision {
     let sessions = SessionPolicies::default();
-    evaluate::decide(snapshot, request, &sessions, snapshot.loaded_at, Detail::Decision).outcome.decision
+    evaluate::decide(snapshot, request, &sessions, &|| snapshot.loaded_at, Detail::Decision).outcome.decision
 }
 
 /// One test, so that nothing else allocates meanwhile.

@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod properties {
+    #[path = "../support/ask.rs"]
+    mod ask;
     mod aws_managed_policies;
     mod clock;
     #[path = "../support/dice.rs"]

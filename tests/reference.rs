@@ -21,6 +21,8 @@ mod reference {
     mod wildcard;
 
     // Random stores and requests.
+    #[path = "../support/ask.rs"]
+    mod ask;
     mod asking;
     #[path = "../support/dice.rs"]
     mod dice;

@@ -1,12 +1,14 @@
 //! Session policies as callers send them: the text of one, twice, and beside one that allows everything.
 #![no_main]
 
-use iamd::access::{AccessRequest, Decision, Detail};
+use iamd::access::{AccessRequest, Decision};
 use iamd::config::RequestLimits;
 use iamd::proto::v1;
-use iamd::server::convert;
+use iamd::server::convert::{self, Refusal};
+use iamd::server::decide;
 use iamd_fuzz::ask::{self, ACTIVE};
 use libfuzzer_sys::fuzz_target;
+use prost::Message as _;
 
 const CALLERS: [&str; 3] = [
     "arn:aws:sts::123456789012:assumed-role/worker/s1",
@@ -49,7 +51,7 @@ fn decided(principal: &str, action: &str, resource: &str, session_policies: &[&s
     let limits = RequestLimits::default();
     let bytes: usize = session_policies.iter().map(|text| text.len()).sum();
     match convert::access_request(&message, &limits) {
-        Ok(request) => answer(&request),
+        Ok(request) => answer(&message, &request),
         Err(refusal) => {
             assert!(bytes > limits.session_policy_bytes, "{refusal}");
             None
@@ -57,15 +59,19 @@ fn decided(principal: &str, action: &str, resource: &str, session_policies: &[&s
     }
 }
 
-fn answer(request: &AccessRequest<'_>) -> Option<Decision> {
+fn answer(message: &v1::IsAuthorizedRequest, request: &AccessRequest<'_>) -> Option<Decision> {
     let uncached = ask::decide(&ACTIVE.snapshot, request).map(|outcome| outcome.decision);
-    let answers = [(); 2].map(|()| ACTIVE.is_authorized(request, Detail::Decision));
+    let message = message.encode_to_vec();
+    let answers = [(); 2].map(|()| decide::decide(&ACTIVE, &RequestLimits::default(), &message));
     let decisions = answers.map(|answer| answer.map(|answer| answer.outcome.decision));
     for decision in &decisions {
         match decision {
             // Where the clock was read, it is another one.
             Ok(_) => assert!(uncached.is_some()),
-            Err(refusal) => assert!(uncached.is_none() && refusal.to_string().len() <= 4096, "{refusal}"),
+            Err(Refusal::Invalid(refusal)) => {
+                assert!(uncached.is_none() && refusal.to_string().len() <= 4096, "{refusal}")
+            }
+            Err(refusal) => panic!("{refusal:?}"),
         }
     }
     let [first, _] = decisions;

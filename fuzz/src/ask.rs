@@ -38,12 +38,12 @@ pub fn raw<'a>(principal: &'a str, action: &'a str, resource: &'a str) -> RawReq
 /// Decides twice with an explanation, once without, and once telling how: all agree.
 pub fn decide(snapshot: &Snapshot, request: &AccessRequest<'_>) -> Option<Outcome> {
     let session = SessionPolicies::compile(request.session_policies).ok()?;
-    let decide = |detail| evaluate::decide(snapshot, request, &session, now(), detail).outcome;
+    let decide = |detail| evaluate::decide(snapshot, request, &session, &now, detail).outcome;
     let plain = decide(Detail::Decision);
     let explained = decide(Detail::Statements);
     assert!(plain.explanation.is_none() && explained.explanation.is_some());
     assert_eq!((plain.decision, plain.decided_by), (explained.decision, explained.decided_by));
     assert_eq!(explained, decide(Detail::Statements));
-    assert_eq!(explained, evaluate::explain(snapshot, request, &session, now()).0.outcome);
+    assert_eq!(explained, evaluate::explain(snapshot, request, &session, &now).0.outcome);
     Some(plain)
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::letters::Letters;
 use super::{InvalidField, shown};
 use crate::arn::Arn;
 
@@ -32,11 +33,11 @@ impl Federation {
 impl<'a> Action<'a> {
     /// Reads `service:Name`; no wildcards.
     pub fn parse(text: &'a str) -> Result<Self, InvalidField> {
-        let service = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-        let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        match text.split_once(':') {
-            Some((s, n)) if !s.is_empty() && !n.is_empty() && s.bytes().all(service) && n.bytes().all(name) => {
-                Ok(Self { folded: folded(text), colon: s.len() })
+        const LETTERS: Letters = Letters::alphanumeric_and(b"-._");
+        let colon = text.bytes().position(|b| b == b':').unwrap_or_default();
+        match (text.get(..colon), text.get(colon + 1..)) {
+            (Some(s), Some(n)) if !s.is_empty() && !n.is_empty() && LETTERS.make_up(s) && LETTERS.make_up(n) => {
+                Ok(Self { folded: folded(text), colon })
             }
             _ => Err(InvalidField::new(
                 "action",

@@ -1,4 +1,4 @@
-//! Under which circumstances: condition keys and tags, folded and sorted once.
+//! Under which circumstances: condition keys and tags, folded once.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,11 +9,10 @@ use crate::few::{FEW, Few};
 /// Tags with their values. Few requests have any.
 pub type Tags<'a> = Keyed<'a, &'a str, 2>;
 
-/// Values by folded key, sorted; no key occurs twice. Condition keys and tag keys are case-insensitive (evaluation.md,
-/// rule 34).
+/// Values by folded key; no key occurs twice. Condition keys and tag keys are case-insensitive (evaluation.md, rule 34).
 #[derive(Debug)]
 pub struct Keyed<'a, V, const N: usize = FEW> {
-    /// Borrowed, where they are written in lower case already.
+    /// Borrowed, where they are written in lower case already. More than a few are sorted by key.
     entries: Few<(Cow<'a, str>, V), N>,
 }
 
@@ -35,11 +34,25 @@ impl<'a, V: Copy, const N: usize> Keyed<'a, V, N> {
         }
     }
 
-    /// Of keys that are folded and sorted already. None if they are not sorted, if one is empty or comes twice.
-    pub fn of_sorted(entries: Few<(Cow<'a, str>, V), N>) -> Option<Self> {
-        let ascending = |pair: &[(Cow<'_, str>, V)]| matches!(pair, [(a, _), (b, _)] if a < b);
-        let none_is_empty = entries.first().is_none_or(|(key, _)| !key.is_empty());
-        (none_is_empty && entries.windows(2).all(ascending)).then_some(Self { entries })
+    /// Adds a key that is folded already. When all are there, [`Keyed::settle`] says whether that was right.
+    pub fn push_folded(&mut self, key: &'a str, value: V) {
+        self.entries.push((Cow::Borrowed(key), value));
+    }
+
+    /// After the last [`Keyed::push_folded`]: whether no key is empty and none came twice.
+    pub fn settle(&mut self) -> bool {
+        if self.entries.len() > FEW {
+            self.entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            return self.fault().is_none();
+        }
+        let mut rest = &*self.entries;
+        while let [(key, _), others @ ..] = rest {
+            if key.is_empty() || others.iter().any(|(other, _)| key == other) {
+                return false;
+            }
+            rest = others;
+        }
+        true
     }
 
     fn fault(&self) -> Option<String> {
@@ -60,7 +73,7 @@ impl<'a, V: Copy, const N: usize> Keyed<'a, V, N> {
         self.entries.get(index).map(|(_, value)| *value)
     }
 
-    /// Folded keys and values, in order.
+    /// Folded keys and values.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, V)> {
         self.entries.iter().map(|(key, value)| (&**key, *value))
     }
@@ -103,9 +116,19 @@ impl<'a> Context<'a> {
         Ok(Self { values, keys })
     }
 
-    /// Of values, and sorted keys with where their values stand among them, as [`Keyed::of_sorted`].
-    pub fn of_sorted(values: Few<&'a str>, keys: Few<(Cow<'a, str>, (usize, usize))>) -> Option<Self> {
-        Some(Self { values, keys: Keyed::of_sorted(keys)? })
+    /// Adds a key that is folded already, with its values; None if one of these is. Then as [`Keyed::settle`].
+    pub fn push_folded(&mut self, key: &'a str, values: impl Iterator<Item = Option<&'a str>>) -> Option<()> {
+        let start = self.values.len();
+        for value in values {
+            self.values.push(value?);
+        }
+        self.keys.push_folded(key, (start, self.values.len()));
+        Some(())
+    }
+
+    /// As [`Keyed::settle`].
+    pub fn settle(&mut self) -> bool {
+        self.keys.settle()
     }
 
     /// The values of a key that is already folded; None when absent or given without values.
@@ -113,7 +136,7 @@ impl<'a> Context<'a> {
         self.keys.find(folded).map(|range| self.slice(range)).filter(|values| !values.is_empty())
     }
 
-    /// Folded keys and values, in order.
+    /// Folded keys and values.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[&'a str])> {
         self.keys.iter().map(|(key, range)| (key, self.slice(range)))
     }

@@ -1,6 +1,7 @@
 //! Who asks.
 
 use super::action::Action;
+use super::letters::Letters;
 use super::{InvalidField, shown};
 use crate::arn::{AccountId, Arn};
 
@@ -82,13 +83,18 @@ impl<'a> Principal<'a> {
         let account = arn.account_id()?;
         // Paths have any characters but these, names have fewer. Whoever is called otherwise is nobody; were it let in, a
         // Deny that names somebody by nearly this name would not hold it.
-        let odd = |b: u8| !b.is_ascii_graphic() || matches!(b, b'*' | b'?' | b':');
-        if !arn.region.is_empty() || arn.resource.bytes().any(odd) {
+        const LETTERS: Letters = Letters::graphic_but(b"*?:");
+        if !arn.region.is_empty() || !LETTERS.make_up(arn.resource) {
             return None;
         }
         let caller = |name: &'a str| Caller { arn: arn.text, partition: arn.partition, account, name };
-        let (kind, rest) = arn.resource.split_once('/').unwrap_or((arn.resource, ""));
-        let last = rest.rsplit('/').next().filter(|name| is_iam_name(name));
+        let is_slash = |b: u8| b == b'/';
+        let (kind, rest) = match arn.resource.bytes().position(is_slash) {
+            Some(slash) => (arn.resource.get(..slash)?, arn.resource.get(slash + 1..)?),
+            None => (arn.resource, ""),
+        };
+        let last = rest.bytes().rposition(is_slash).map_or(Some(rest), |slash| rest.get(slash + 1..));
+        let last = last.filter(|name| is_iam_name(name));
         match (arn.service, kind, last) {
             ("iam", "root", None) if arn.resource == "root" => Some(Self::Root(caller(""))),
             ("iam", "user", Some(name)) => Some(Self::User(caller(name))),
@@ -136,7 +142,8 @@ impl<'a> Principal<'a> {
 
 /// Whether a user, role, session and so on may have this name.
 pub fn is_iam_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
+    const LETTERS: Letters = Letters::alphanumeric_and(b"_+=,.@-");
+    !text.is_empty() && LETTERS.make_up(text)
 }
 
 fn is_provider_arn(arn: &Arn<'_>) -> bool {

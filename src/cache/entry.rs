@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use triomphe::{HeaderWithLength, ThinArc};
 
+use super::key::{Key, has_same_fields};
 use super::table::Place;
 use crate::access::{Explanation, Outcome, StatementRef};
 
@@ -14,18 +15,20 @@ pub(super) type Entry = ThinArc<Header, u8>;
 /// What stands before the key.
 pub(super) struct Header {
     outcome: Outcome,
-    /// [`Place::hash`] and [`Place::tag`]: apart from each other, they fit into one word with `used`.
+    /// [`Place::hash`] and [`Place::tag`]: apart from each other, they fit into one word with what follows.
     hash: u32,
     tag: u8,
+    /// [`Key::in_any_order`].
+    any_order: bool,
     /// Set by readers, cleared by eviction as it passes. A plain hint: nobody orders anything by it.
     used: AtomicBool,
 }
 
 /// A new entry has not been used: one that is asked for once only is the first to go.
-pub(super) fn new(place: Place, key: &[u8], outcome: &Outcome) -> Entry {
-    let Place { hash, tag } = place;
-    let header = Header { outcome: outcome.clone(), hash, tag, used: AtomicBool::new(false) };
-    ThinArc::from_header_and_slice(header, key)
+pub(super) fn new(key: &Key<'_>, outcome: &Outcome) -> Entry {
+    let Key { message, place: Place { hash, tag }, any_order } = *key;
+    let header = Header { outcome: outcome.clone(), hash, tag, any_order, used: AtomicBool::new(false) };
+    ThinArc::from_header_and_slice(header, message)
 }
 
 /// Where it belongs.
@@ -35,7 +38,7 @@ pub(super) fn place(entry: &Entry) -> Place {
 }
 
 /// The outcome of an entry, if it belongs to this key: all of the key is compared.
-pub(super) fn answer(entry: &Entry, key: &[u8]) -> Option<Outcome> {
+pub(super) fn answer(entry: &Entry, key: &Key<'_>) -> Option<Outcome> {
     if !has_key(entry, key) {
         return None;
     }
@@ -48,8 +51,14 @@ pub(super) fn answer(entry: &Entry, key: &[u8]) -> Option<Outcome> {
 }
 
 /// Whether this is the entry of that key.
-pub(super) fn has_key(entry: &Entry, key: &[u8]) -> bool {
-    entry.slice == *key
+pub(super) fn has_key(entry: &Entry, key: &Key<'_>) -> bool {
+    entry.slice == *key.message || is_reordered(entry, key)
+}
+
+#[cold]
+fn is_reordered(entry: &Entry, key: &Key<'_>) -> bool {
+    let Header { any_order, hash, .. } = entry.header.header;
+    any_order && hash == key.place.hash && has_same_fields(&entry.slice, key.message)
 }
 
 /// Whether it was used since this was asked last.
@@ -66,11 +75,11 @@ pub(super) fn held_bytes(entry: &Entry) -> usize {
 /// The memory that an outcome takes with a key of this length:
 ///
 /// ```text
-/// the entry:         owners 8 + outcome 16 + hash 4 + tag 1 + used 1, padded to 8 + length of the key 8 = 40
+/// the entry:         owners 8 + outcome 16 + hash 4 + tag 1 + order 1 + used 1, padded to 8 + length of the key 8 = 40
 /// the explanation:   if there is one, see below
 /// ```
 ///
-/// For a key of 250 bytes without an explanation: 290 bytes, allocated 304. The slot that points here is counted with the
+/// For a message of 285 bytes without an explanation: 325 bytes, allocated 336. The slot that points here is counted with the
 /// table.
 pub(super) fn cost_bytes(key_bytes: usize, outcome: &Outcome) -> usize {
     let entry = size_of::<usize>() + size_of::<HeaderWithLength<Header>>() + key_bytes;
@@ -117,7 +126,7 @@ mod tests {
     fn the_arithmetic_of_the_comments() {
         let plain = Outcome { decision: Decision::Allow, decided_by: PolicyType::Identity, explanation: None };
         assert_eq!(size_of::<HeaderWithLength<Header>>(), 32);
-        assert_eq!(cost_bytes(250, &plain), 304);
+        assert_eq!(cost_bytes(285, &plain), 336);
         assert_eq!([0, 1, 24, 25, 40, 41].map(allocated), [0, 32, 32, 48, 48, 64]);
     }
 

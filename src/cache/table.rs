@@ -13,6 +13,7 @@ use std::sync::{Mutex, OnceLock};
 use arc_swap::ArcSwapAny;
 
 use super::entry::{self, Entry};
+use super::key::Key;
 
 /// A pointer to an entry that can be exchanged under its readers.
 type Slot = ArcSwapAny<Option<Entry>>;
@@ -110,7 +111,7 @@ impl Table {
 const SEGMENT_OVERHEAD_BYTES: usize = size_of::<OnceLock<Box<[Set]>>>() + 64;
 
 /// Where a key belongs, by its hash.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     /// Says which set.
     pub(super) hash: u32,
@@ -160,12 +161,12 @@ impl Set {
 
     /// Puts an entry where its key stands already; else into an empty slot; else where the first entry stands that was
     /// not used since the hand passed it last.
-    pub(super) fn put(&self, entry: Entry) -> Put {
+    pub(super) fn put(&self, key: &Key<'_>, entry: Entry) -> Put {
         let Ok(mut hand) = self.hand.try_lock() else { return Put::Busy };
-        let has_key = |slot: &Slot| slot.load().as_ref().is_some_and(|old| entry::has_key(old, &entry.slice));
+        let has_key = |slot: &Slot| slot.load().as_ref().is_some_and(|old| entry::has_key(old, key));
         let empty = |slot: &Slot| slot.load().is_none();
         // Whoever holds the hand sees the tags as they are; an entry with another tag need not be fetched.
-        let (tags, tag) = (self.tags.load(Ordering::Relaxed).to_le_bytes(), entry::place(&entry).tag);
+        let (tags, tag) = (self.tags.load(Ordering::Relaxed).to_le_bytes(), key.place.tag);
         let same = self.slots.iter().zip(tags).position(|(slot, there)| there == tag && has_key(slot));
         let free = || self.slots.iter().position(empty);
         let index = same.or_else(free).unwrap_or_else(|| self.advance(&mut hand));
@@ -177,7 +178,7 @@ impl Set {
     }
 
     /// Takes out the entry of a key, unless another thread is writing to this set.
-    pub(super) fn remove(&self, key: &[u8]) -> Option<Entry> {
+    pub(super) fn remove(&self, key: &Key<'_>) -> Option<Entry> {
         let Ok(_hand) = self.hand.try_lock() else { return None };
         let has_key = |slot: &&Slot| slot.load().as_ref().is_some_and(|entry| entry::has_key(entry, key));
         self.slots.iter().find(has_key)?.swap(None)
@@ -290,12 +291,16 @@ mod tests {
 
     const ALLOW: Outcome = Outcome { decision: Decision::Allow, decided_by: PolicyType::Identity, explanation: None };
 
-    fn entry(tag: u8, key: &str) -> Entry {
-        entry::new(Place { hash: 0, tag }, key.as_bytes(), &ALLOW)
+    fn key(tag: u8, text: &str) -> Key<'_> {
+        Key { message: text.as_bytes(), place: Place { hash: 0, tag }, any_order: false }
     }
 
-    fn has(set: &Set, tag: u8, key: &str) -> bool {
-        set.find(tag, |entry| entry::answer(entry, key.as_bytes())).is_some()
+    fn put(set: &Set, key: &Key<'_>) -> Put {
+        set.put(key, entry::new(key, &ALLOW))
+    }
+
+    fn has(set: &Set, tag: u8, text: &str) -> bool {
+        set.find(tag, |entry| entry::answer(entry, &key(tag, text))).is_some()
     }
 
     #[test]
@@ -327,13 +332,17 @@ mod tests {
     fn growing_loses_nothing() {
         let table = Table::new(4096);
         let place = |n: u32| Place::from(u64::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(20));
+        let with_key = |n: u32, work: &dyn Fn(&Key<'_>) -> bool| {
+            work(&Key { message: &n.to_le_bytes(), place: place(n), any_order: false })
+        };
         let found = |n: u32| {
-            let answer = |entry: &Entry| entry::answer(entry, &n.to_le_bytes());
-            table.set(place(n)).and_then(|set| set.find(place(n).tag, answer)).is_some()
+            with_key(n, &|key| {
+                let answer = |entry: &Entry| entry::answer(entry, key);
+                table.set(key.place).and_then(|set| set.find(key.place.tag, answer)).is_some()
+            })
         };
         for n in 0..400 {
-            let entry = entry::new(place(n), &n.to_le_bytes(), &ALLOW);
-            table.set_or_allocate(place(n)).unwrap().put(entry);
+            with_key(n, &|key| matches!(put(table.set_or_allocate(key.place).unwrap(), key), Put::Added));
         }
         let before: Vec<u32> = (0..400).filter(|n| found(*n)).collect();
         assert!(before.len() > 390);
@@ -346,25 +355,25 @@ mod tests {
     #[test]
     fn a_reader_finds_entries_while_a_writer_holds_the_set_and_a_second_writer_goes_away() {
         let set = Set::default();
-        assert!(matches!(set.put(entry(7, "a")), Put::Added));
+        assert!(matches!(put(&set, &key(7, "a")), Put::Added));
         let _writer = set.hand.lock().unwrap();
         assert!(has(&set, 7, "a"));
-        assert!(matches!(set.put(entry(7, "b")), Put::Busy));
-        assert!(set.remove(b"a").is_none());
+        assert!(matches!(put(&set, &key(7, "b")), Put::Busy));
+        assert!(set.remove(&key(7, "a")).is_none());
         assert!(!set.evict_unused(|_| true));
     }
 
     #[test]
     fn a_full_set_gives_up_what_was_not_used() {
         let set = Set::default();
-        for key in ["a", "b", "c", "d", "e", "f"] {
-            assert!(matches!(set.put(entry(7, key)), Put::Added));
+        for text in ["a", "b", "c", "d", "e", "f"] {
+            assert!(matches!(put(&set, &key(7, text)), Put::Added));
         }
         assert!(["a", "b", "d", "e", "f"].iter().all(|key| has(&set, 7, key)));
-        assert!(matches!(set.put(entry(7, "g")), Put::Evicted(old) if entry::has_key(&old, b"c")));
+        assert!(matches!(put(&set, &key(7, "g")), Put::Evicted(old) if entry::has_key(&old, &key(7, "c"))));
         // `a` and `b` were passed; `d` is next and still marked, as are those after it: all are passed once, and then
         // `a`, which nobody asked for again.
-        assert!(matches!(set.put(entry(8, "h")), Put::Evicted(old) if entry::has_key(&old, b"a")));
+        assert!(matches!(put(&set, &key(8, "h")), Put::Evicted(old) if entry::has_key(&old, &key(7, "a"))));
         assert!(["b", "d", "e", "f", "g"].iter().all(|key| has(&set, 7, key)));
         assert!(has(&set, 8, "h") && !has(&set, 7, "a") && !has(&set, 7, "c"));
     }
@@ -372,20 +381,20 @@ mod tests {
     #[test]
     fn when_all_are_used_one_goes_nevertheless() {
         let set = Set::default();
-        for key in ["a", "b", "c", "d", "e", "f"] {
-            set.put(entry(7, key));
-            assert!(has(&set, 7, key));
+        for text in ["a", "b", "c", "d", "e", "f"] {
+            put(&set, &key(7, text));
+            assert!(has(&set, 7, text));
         }
-        assert!(matches!(set.put(entry(7, "g")), Put::Evicted(old) if entry::has_key(&old, b"a")));
+        assert!(matches!(put(&set, &key(7, "g")), Put::Evicted(old) if entry::has_key(&old, &key(7, "a"))));
     }
 
     #[test]
     fn a_visit_clears_marks_and_the_next_one_evicts() {
         let set = Set::default();
-        set.put(entry(7, "a"));
+        put(&set, &key(7, "a"));
         assert!(has(&set, 7, "a"));
         assert!(!set.evict_unused(|_| true));
-        assert!(set.evict_unused(|old| entry::has_key(old, b"a")));
+        assert!(set.evict_unused(|old| entry::has_key(old, &key(7, "a"))));
         assert!(!has(&set, 7, "a"));
     }
 }

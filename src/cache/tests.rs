@@ -5,9 +5,17 @@ use std::thread;
 
 use proptest::prelude::*;
 
-use super::table::WAYS;
+use super::table::{Place, WAYS};
 use super::*;
 use crate::access::{Decision, Explanation, PolicyType, StatementRef};
+
+fn get(cache: &DecisionCache, key: &str) -> Option<Outcome> {
+    cache.get(&cache.key(key.as_bytes()))
+}
+
+fn insert(cache: &DecisionCache, key: impl AsRef<[u8]>, outcome: &Outcome) {
+    cache.insert(&cache.key(key.as_ref()), outcome);
+}
 
 fn plain(decision: Decision) -> Outcome {
     Outcome { decision, decided_by: PolicyType::Identity, explanation: None }
@@ -50,11 +58,11 @@ fn what_was_remembered_is_found_and_nothing_else() {
     assert!(cache.is_enabled());
     let keys: Vec<String> = (0..500).map(|n| format!("key {n}")).collect();
     for key in &keys {
-        assert_eq!(cache.get(key.as_bytes()), None);
-        cache.insert(key.as_bytes(), &told(key, 0));
+        assert_eq!(get(&cache, key), None);
+        insert(&cache, key, &told(key, 0));
     }
     // A set of six gets five keys on an average of one and less in 1 of 10,000 cases: next to nothing is lost.
-    let found = keys.iter().filter(|key| cache.get(key.as_bytes()) == Some(told(key, 0))).count();
+    let found = keys.iter().filter(|key| get(&cache, key) == Some(told(key, 0))).count();
     assert!(found >= 490, "{found}");
     assert_eq!(found, cache.entries());
     assert_counted(&cache);
@@ -64,8 +72,8 @@ fn what_was_remembered_is_found_and_nothing_else() {
 fn a_budget_of_nothing_turns_it_off() {
     let cache = DecisionCache::new(0);
     assert!(!cache.is_enabled());
-    cache.insert(b"key", &plain(Decision::Allow));
-    assert_eq!(cache.get(b"key"), None);
+    insert(&cache, "key", &plain(Decision::Allow));
+    assert_eq!(get(&cache, "key"), None);
     assert_eq!((cache.entries(), cache.evictions(), cache.bytes()), (0, 0, 0));
     assert_eq!(cache.table.allocated_sets(), 0);
 }
@@ -76,7 +84,7 @@ fn budgets_of_every_size_are_kept() {
         let cache = DecisionCache::new(budget);
         for n in 0..20 {
             let key = format!("key {n}");
-            cache.insert(key.as_bytes(), &plain(Decision::Allow));
+            insert(&cache, &key, &plain(Decision::Allow));
             assert!(cache.bytes() <= budget, "{budget}");
         }
         assert_eq!(cache.entries() > 0, cache.table.allocated_sets() > 0);
@@ -87,7 +95,7 @@ fn budgets_of_every_size_are_kept() {
 fn an_unused_cache_takes_next_to_nothing_and_grows_with_use() {
     let cache = DecisionCache::new(64 << 20);
     assert_eq!(cache.table.allocated_sets(), 0);
-    cache.insert(b"key", &plain(Decision::Allow));
+    insert(&cache, "key", &plain(Decision::Allow));
     assert_eq!(cache.table.allocated_sets(), 256);
     assert!(cache.table.bytes() < (64 << 20) / 15);
 }
@@ -100,8 +108,8 @@ fn a_full_cache_uses_its_budget_and_keeps_it() {
     for (n, size) in numbers(1).take(20_000).enumerate() {
         let key = format!("{n}{}", "k".repeat(usize::try_from(size % 600).unwrap()));
         // Where there is no room, the first time is not enough.
-        cache.insert(key.as_bytes(), &outcomes[n % 2]);
-        cache.insert(key.as_bytes(), &outcomes[n % 2]);
+        insert(&cache, &key, &outcomes[n % 2]);
+        insert(&cache, &key, &outcomes[n % 2]);
         assert!(cache.bytes() <= budget);
     }
     assert!(cache.bytes() > budget * 9 / 10, "{cache:?}");
@@ -115,10 +123,10 @@ fn what_comes_once_is_not_let_in_where_there_is_no_room() {
     let cache = DecisionCache::new(1 << 20);
     let outcome = plain(Decision::Allow);
     let key = |n: u64| format!("{n}{}", "k".repeat(300));
-    (0..4_000).for_each(|n| cache.insert(key(n).as_bytes(), &outcome));
+    (0..4_000).for_each(|n| insert(&cache, key(n), &outcome));
     let (entries, evictions) = (cache.entries(), cache.evictions());
     assert!(entries > 2_000, "{cache:?}");
-    (10_000..110_000).for_each(|n| cache.insert(key(n).as_bytes(), &outcome));
+    (10_000..110_000).for_each(|n| insert(&cache, key(n), &outcome));
     assert!(cache.evictions() - evictions < 1_000, "{cache:?}");
     assert_counted(&cache);
 }
@@ -128,8 +136,8 @@ fn requests_that_fit_into_the_budget_come_to_be_remembered_all() {
     let cache = DecisionCache::new(64 << 20);
     let keys: Vec<String> = (0..3000).map(|n| format!("key {n}")).collect();
     let misses = || {
-        let missed = keys.iter().filter(|key| cache.get(key.as_bytes()).is_none());
-        missed.map(|key| cache.insert(key.as_bytes(), &plain(Decision::Allow))).count()
+        let missed = keys.iter().filter(|key| get(&cache, key).is_none());
+        missed.map(|key| insert(&cache, key, &plain(Decision::Allow))).count()
     };
     assert!((0..300).any(|_| misses() == 0), "{cache:?}");
     assert_counted(&cache);
@@ -143,14 +151,14 @@ fn what_is_used_outlives_a_scan() {
     let mut hits = 0;
     for round in 0..400 {
         for key in &hot {
-            match cache.get(key.as_bytes()) {
+            match get(&cache, key) {
                 Some(_) => hits += 1,
-                None => cache.insert(key.as_bytes(), &outcome),
+                None => insert(&cache, key, &outcome),
             }
         }
         // 40,000 keys that are asked for once each pass through a cache of about 2,000 entries.
         for n in 0..100 {
-            cache.insert(format!("scan {round} {n}").as_bytes(), &outcome);
+            insert(&cache, format!("scan {round} {n}"), &outcome);
         }
     }
     assert!(hits > 400 * 50 * 9 / 10, "{hits}, {cache:?}");
@@ -162,10 +170,11 @@ fn keys_that_collide_in_every_bit_are_told_apart() {
     let cache = DecisionCache::new(1 << 20);
     let place = Place { hash: 3, tag: 200 };
     let keys: Vec<String> = (0..100).map(|n| format!("key {n}")).collect();
-    for (n, key) in keys.iter().enumerate() {
-        cache.insert_at(place, key.as_bytes(), &told(key, 0));
-        assert_eq!(cache.get_at(place, key.as_bytes()), Some(told(key, 0)));
-        let found: Vec<_> = keys.iter().filter_map(|key| Some((key, cache.get_at(place, key.as_bytes())?))).collect();
+    let get = |text: &str| cache.get(&Key { place, ..cache.key(text.as_bytes()) });
+    for (n, text) in keys.iter().enumerate() {
+        cache.insert(&Key { place, ..cache.key(text.as_bytes()) }, &told(text, 0));
+        assert_eq!(get(text), Some(told(text, 0)));
+        let found: Vec<_> = keys.iter().filter_map(|key| Some((key, get(key)?))).collect();
         assert_eq!(found.len(), (n + 1).min(WAYS));
         assert!(found.into_iter().all(|(key, outcome)| outcome == told(key, 0)));
     }
@@ -174,12 +183,27 @@ fn keys_that_collide_in_every_bit_are_told_apart() {
 }
 
 #[test]
+fn what_means_the_same_in_any_order_is_found_in_any_order_and_stands_once() {
+    let cache = DecisionCache::new(1 << 20);
+    // Fields 1 and 2 of a message, of one letter each.
+    let (ab, ba) = (&[0x0a, 1, b'a', 0x12, 1, b'b'], &[0x12, 1, b'b', 0x0a, 1, b'a']);
+    insert(&cache, ab, &told("in this order", 0));
+    assert_eq!(cache.get(&cache.key(ba)), None);
+    cache.insert(&cache.key(ab).in_any_order(), &told("in any", 1));
+    assert_eq!(cache.get(&cache.key(ba)), Some(told("in any", 1)));
+    cache.insert(&cache.key(ba).in_any_order(), &told("in any", 2));
+    assert_eq!([ab, ba].map(|message| cache.get(&cache.key(message))), [(); 2].map(|()| Some(told("in any", 2))));
+    assert_eq!(cache.entries(), 1);
+    assert_counted(&cache);
+}
+
+#[test]
 fn an_outcome_that_is_too_large_is_not_remembered_and_leaves_no_older_one_behind() {
     let cache = DecisionCache::new(64 << 10);
-    cache.insert(b"key", &told("key", 1));
-    assert!(cache.get(b"key").is_some());
-    cache.insert(b"key", &told(&"k".repeat(5000), 2));
-    assert_eq!(cache.get(b"key"), None);
+    insert(&cache, "key", &told("key", 1));
+    assert!(get(&cache, "key").is_some());
+    insert(&cache, "key", &told(&"k".repeat(5000), 2));
+    assert_eq!(get(&cache, "key"), None);
     assert_eq!((cache.entries(), cache.evictions()), (0, 1));
     assert_counted(&cache);
 }
@@ -189,7 +213,7 @@ fn nothing_is_kept_alive_by_what_was_evicted_replaced_or_dropped() {
     let cache = DecisionCache::new(16 << 10);
     let outcomes: Vec<Outcome> = (0..200).map(|n| told("key", n)).collect();
     for (n, outcome) in outcomes.iter().enumerate() {
-        cache.insert(format!("key {}", n / 2).as_bytes(), outcome);
+        insert(&cache, format!("key {}", n / 2), outcome);
     }
     let owners = || -> usize {
         let explanations = outcomes.iter().filter_map(|outcome| outcome.explanation.as_ref());
@@ -214,9 +238,9 @@ proptest! {
             let text = format!("key {key}");
             if step == 0 {
                 let outcome = told(&"k".repeat(usize::try_from(round % 7 * 800).unwrap()), round);
-                cache.insert(text.as_bytes(), &outcome);
+                insert(&cache, &text, &outcome);
                 oracle.insert(key, outcome);
-            } else if let Some(found) = cache.get(text.as_bytes()) {
+            } else if let Some(found) = get(&cache, &text) {
                 prop_assert_eq!(Some(&found), oracle.get(&key));
             }
             prop_assert!(cache.bytes() <= budget);
@@ -234,16 +258,16 @@ fn four_threads_get_what_belongs_to_their_keys_within_the_budget() {
         for (round, n) in (0..).zip(numbers(seed).take(20_000)) {
             // Half of all calls go to 16 keys, so that threads meet; the others spread over 2,000 and evict.
             let key = format!("key {}", if n % 2 == 0 { n / 2 % 16 } else { n / 2 % 2000 });
-            match cache.get(key.as_bytes()) {
+            match get(&cache, &key) {
                 Some(outcome) => {
                     let explanation = outcome.explanation.unwrap();
                     assert_eq!(*explanation.statements[0].sid, *key);
                     hits.fetch_add(1, Ordering::Relaxed);
                 }
-                None => cache.insert(key.as_bytes(), &told(&key, round)),
+                None => insert(&cache, &key, &told(&key, round)),
             }
             if round % 8 == 0 {
-                cache.insert(key.as_bytes(), &told(&key, round));
+                insert(&cache, &key, &told(&key, round));
             }
             if cache.bytes() > cache.budget_bytes || cache.entries() > 2100 {
                 over_budget.store(true, Ordering::Relaxed);

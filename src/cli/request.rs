@@ -36,7 +36,7 @@ pub(super) fn decide_one(
 ) -> Result<Outcome, InvalidField> {
     let request = convert::access_request(request, &RequestLimits::default())?;
     let session = SessionPolicies::compile(request.session_policies)?;
-    Ok(evaluate::decide(snapshot, &request, &session, now, detail).outcome)
+    Ok(evaluate::decide(snapshot, &request, &session, &|| now, detail).outcome)
 }
 
 /// Decides a request as [`decide_one`] does with [`Detail::Statements`], and tells how.
@@ -47,7 +47,7 @@ pub(super) fn explain_one(
 ) -> Result<(Outcome, Trace), InvalidField> {
     let request = convert::access_request(request, &RequestLimits::default())?;
     let session = SessionPolicies::compile(request.session_policies)?;
-    let (evaluation, trace) = evaluate::explain(snapshot, &request, &session, now);
+    let (evaluation, trace) = evaluate::explain(snapshot, &request, &session, &|| now);
     Ok((evaluation.outcome, trace))
 }
 

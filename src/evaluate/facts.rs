@@ -2,8 +2,9 @@
 //! (evaluation.md, section 7).
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::OnceCell;
 
+use super::Clock;
 use super::audience::Audience;
 use super::subject::{Object, Subject, membership};
 use crate::access::{AccessRequest, Principal};
@@ -12,14 +13,14 @@ use crate::directory::Directory;
 use crate::policy::{Cardinality, ConditionKey, Facts, KeySource, Resolve, Values, parse_date};
 
 /// Everything that conditions and variables of one request can ask for.
-#[derive(Debug)]
 pub(super) struct RequestFacts<'a, A> {
     request: &'a AccessRequest<'a>,
     directory: &'a Directory,
     subject: &'a Subject<'a>,
     object: &'a Object<'a>,
-    now: jiff::Timestamp,
-    read_clock: Cell<bool>,
+    clock: Clock<'a>,
+    /// What the clock said.
+    now: OnceCell<jiff::Timestamp>,
     audience: &'a A,
 }
 
@@ -29,15 +30,15 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
         directory: &'a Directory,
         subject: &'a Subject<'a>,
         object: &'a Object<'a>,
-        now: jiff::Timestamp,
+        clock: Clock<'a>,
         audience: &'a A,
     ) -> Self {
-        Self { request, directory, subject, object, now, read_clock: Cell::new(false), audience }
+        Self { request, directory, subject, object, clock, now: OnceCell::new(), audience }
     }
 
     /// Whether the service's clock was asked.
     pub(super) fn read_clock(&self) -> bool {
-        self.read_clock.get()
+        self.now.get().is_some()
     }
 
     /// Who listens to what is decided by them.
@@ -187,8 +188,7 @@ impl<'a, A: Audience> RequestFacts<'a, A> {
                 _ => Values::Given(values),
             };
         }
-        self.read_clock.set(true);
-        Values::One(Cow::Owned(show(self.now)))
+        Values::One(Cow::Owned(show(*self.now.get_or_init(self.clock))))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Messages as they lie in their bytes: nothing is copied, and nothing that a message claims to hold is made room for.
 //!
-//! This reads what clients send. Whatever is unusual, though it may be right (a field of a map given twice, a text that is
-//! not UTF-8), reads as None: then `prost` has to say what it is.
+//! This reads what clients send. Whatever is unusual, though it may be right (a field that is given twice, or one of a later
+//! version), reads as None: then `prost` has to say what it is.
 
 use crate::few::Few;
 
@@ -46,16 +46,18 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
-    /// Nearly all fields are texts or messages of less than 128 bytes, with a number below 16.
+    /// Nearly all fields are texts or messages of less than 16,384 bytes, with a number below 16.
     #[inline]
     fn short_field(&self) -> Option<(u32, &'a [u8], &'a [u8])> {
-        match self.rest {
-            [key @ 8..0x80, length @ ..0x80, rest @ ..] if key & 7 == 2 => {
-                let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
-                Some((u32::from(key >> 3), bytes, rest))
+        let (key, length, rest) = match self.rest {
+            [key @ 8..0x80, length @ ..0x80, rest @ ..] => (*key, usize::from(*length), rest),
+            [key @ 8..0x80, low, high @ ..0x80, rest @ ..] => {
+                (*key, usize::from(low & 0x7f) | usize::from(*high) << 7, rest)
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        let (bytes, rest) = rest.split_at_checked(length).filter(|_| key & 7 == 2)?;
+        Some((u32::from(key >> 3), bytes, rest))
     }
 
     fn field(&mut self) -> Option<(u32, Field<'a>)> {
@@ -186,24 +188,35 @@ impl<'a> RequestView<'a> {
     /// As [`RequestView::of`], into a view that is empty: it is too large to be moved without need.
     pub fn read(&mut self, message: &'a [u8]) -> Option<()> {
         let mut fields = Fields::of(message);
-        for field in fields.by_ref().take(MOST_FIELDS) {
-            match field {
-                (1, Field::Bytes(text)) => self.principal = text,
-                (2, Field::Bytes(text)) => self.action = text,
-                (3, Field::Bytes(text)) => self.resource = text,
+        let mut seen = 0_u32;
+        for (number, field) in fields.by_ref().take(MOST_FIELDS) {
+            let before = seen;
+            match (number, field) {
                 (4, Field::Bytes(entry)) => {
                     let (key, values) = map_entry(entry)?;
                     self.context.push((key, ValuesView::of(values)?));
+                    continue;
                 }
+                (6, Field::Bytes(text)) => {
+                    self.session_policies.push(text);
+                    continue;
+                }
+                (7, Field::Bytes(entry)) => {
+                    self.session_tags.push(map_entry(entry)?);
+                    continue;
+                }
+                (1, Field::Bytes(text)) => self.principal = text,
+                (2, Field::Bytes(text)) => self.action = text,
+                (3, Field::Bytes(text)) => self.resource = text,
                 (5, Field::Bytes(text)) => self.resource_account = text,
-                (6, Field::Bytes(text)) => self.session_policies.push(text),
-                (7, Field::Bytes(entry)) => self.session_tags.push(map_entry(entry)?),
                 (8, Field::Varint(detail)) => self.detail = detail,
                 (9, Field::Bytes(text)) => self.federated_by = text,
-                // Of another type than it should be.
-                (1..=9, _) => return None,
-                // Of a later version.
-                _ => {}
+                // Of another type than it should be, or of a later version.
+                _ => return None,
+            }
+            seen |= 1 << number;
+            if seen == before {
+                return None;
             }
         }
         (fields.is_sound() && fields.rest().is_empty()).then_some(())
@@ -382,12 +395,19 @@ mod tests {
         for bytes in [&[0x7b][..], &[0x7b, 0x84, 1], &[0x7c], &[0x7b, 0x7b, 0x7c], &[0x7b, 0x00, 0x7c]] {
             assert!(RequestView::of(bytes).is_none(), "{bytes:?}");
         }
-        // A field of a later version is nothing to us, be it a group.
+        // A field of a later version is for prost, be it a group; what stands behind it is seen.
         let group = [0x7b, 0x08, 1, 0x12, 1, b'a', 0x1b, 0x1d, 1, 2, 3, 4, 0x1c, 0x7c];
         let fields: Vec<_> = Fields::of(&[&group[..], &[0x0a, 0]].concat()).map(|(number, _)| number).collect();
         assert_eq!(fields, [15, 1]);
-        assert!(RequestView::of(&group).is_some());
-        assert!(v1::IsAuthorizedRequest::decode(&group[..]).is_ok());
-        assert!(RequestView::of(&[0x52, 1, b'a', 0x59, 1, 2, 3, 4, 5, 6, 7, 8]).is_some());
+        for later in [&group[..], &[0x52, 1, b'a', 0x59, 1, 2, 3, 4, 5, 6, 7, 8]] {
+            assert!(RequestView::of(later).is_none());
+            assert!(v1::IsAuthorizedRequest::decode(later).is_ok());
+        }
+        // So is one that is given twice, but in a list or a map.
+        for (number, is_plain) in [(1, false), (2, false), (3, false), (5, false), (6, true), (9, false)] {
+            let twice = [number << 3 | 2, 1, b'a', number << 3 | 2, 1, b'b'];
+            assert_eq!(RequestView::of(&twice).is_some(), is_plain, "{number}");
+        }
+        assert!(RequestView::of(&[0x40, 1]).is_some() && RequestView::of(&[0x40, 1, 0x40, 0]).is_none());
     }
 }

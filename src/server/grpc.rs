@@ -132,8 +132,14 @@ fn put_field(number: u32, message: &[u8], out: &mut BytesMut) {
 }
 
 fn put_field_head(number: u32, length: usize, out: &mut BytesMut) {
-    prost::encoding::encode_key(number, WireType::LengthDelimited, out);
-    prost::encoding::encode_varint(length as u64, out);
+    // Most fields are short and have small numbers: a byte each.
+    match (u8::try_from(number << 3 | WireType::LengthDelimited as u32), u8::try_from(length)) {
+        (Ok(key @ ..0x80), Ok(length @ ..0x80)) => out.extend_from_slice(&[key, length]),
+        _ => {
+            prost::encoding::encode_key(number, WireType::LengthDelimited, out);
+            prost::encoding::encode_varint(length as u64, out);
+        }
+    }
 }
 
 /// An answer in its frame. There are few without explanation, and they are given again and again.

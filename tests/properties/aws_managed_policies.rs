@@ -44,7 +44,8 @@ fn every_aws_managed_policy_loads_and_answers() {
             let raw = RawRequest { principal: &principal, action, resource, ..RawRequest::default() };
             let request = AccessRequest::new(&raw).expect("a request");
             let decide = |detail| {
-                evaluate::decide(&snapshot, &request, &SessionPolicies::default(), snapshot.loaded_at, detail).outcome
+                evaluate::decide(&snapshot, &request, &SessionPolicies::default(), &|| snapshot.loaded_at, detail)
+                    .outcome
             };
             let (plain, explained) = (decide(Detail::Decision), decide(Detail::Statements));
             assert_eq!((plain.decision, plain.decided_by), (explained.decision, explained.decided_by), "{arn}");

@@ -6,6 +6,7 @@ use iamd::access::{AccessRequest, Decision, Detail, RawRequest};
 use iamd::directory::{Loader, StoreOptions};
 use iamd::engine::{Active, CacheStatus, Engine};
 
+use super::ask::ask;
 use super::scene::loaded;
 
 const USER: &str = r#"{
@@ -46,20 +47,19 @@ fn active(store: &str) -> Arc<Active> {
     Engine::new(loaded(loader.finish().expect("a store").0), 1 << 20).load_full()
 }
 
-fn ask(active: &Active, time: Option<&str>, action: &str, detail: Detail) -> (Decision, CacheStatus) {
+fn asked(active: &Active, time: Option<&str>, action: &str, detail: Detail) -> (Decision, CacheStatus) {
     let values: Vec<String> = time.into_iter().map(str::to_owned).collect();
     let context = if values.is_empty() { Vec::new() } else { vec![("aws:CurrentTime", values.as_slice())] };
     let (principal, resource) = ("arn:aws:iam::123456789012:user/alice", "arn:aws:s3:::b/o");
     let raw = RawRequest { principal, action, resource, context, ..RawRequest::default() };
-    let answer = active.is_authorized(&AccessRequest::new(&raw).expect("a request"), detail);
-    let answer = answer.expect("an answer");
+    let answer = ask(active, &AccessRequest::new(&raw).expect("a request"), detail).expect("an answer");
     (answer.outcome.decision, answer.cache)
 }
 
 #[test]
 fn the_clock_is_not_remembered_but_a_given_time_is() {
     let active = active(USER);
-    let ask = |time, action| ask(&active, time, action, Detail::Decision);
+    let ask = |time, action| asked(&active, time, action, Detail::Decision);
     let read = |time| ask(time, "s3:GetObject");
     assert_eq!(read(None), (Decision::Allow, CacheStatus::Bypass));
     assert_eq!(read(None), (Decision::Allow, CacheStatus::Bypass));
@@ -82,9 +82,9 @@ fn the_clock_is_not_read_in_vain() {
     for another in ["Allow", "Deny"] {
         let active = active(&DECIDED.replace("*ANOTHER*", another));
         for (action, decision) in [("s3:GetObject", Decision::Allow), ("s3:PutObject", Decision::ExplicitDeny)] {
-            assert_eq!(ask(&active, None, action, Detail::Decision), (decision, CacheStatus::Miss), "{action}");
-            assert_eq!(ask(&active, None, action, Detail::Decision), (decision, CacheStatus::Hit), "{action}");
-            assert_eq!(ask(&active, None, action, Detail::Statements), (decision, CacheStatus::Bypass), "{action}");
+            assert_eq!(asked(&active, None, action, Detail::Decision), (decision, CacheStatus::Miss), "{action}");
+            assert_eq!(asked(&active, None, action, Detail::Decision), (decision, CacheStatus::Hit), "{action}");
+            assert_eq!(asked(&active, None, action, Detail::Statements), (decision, CacheStatus::Bypass), "{action}");
         }
     }
 }

@@ -201,7 +201,7 @@ impl Scene {
             question.ask(style, |request| {
                 let session = SessionPolicies::compile(request.session_policies).expect("session policies");
                 let now = "2026-11-22T06:00:00Z".parse().expect("an instant");
-                let decide = |detail| evaluate::decide(&snapshot, request, &session, now, detail).outcome;
+                let decide = |detail| evaluate::decide(&snapshot, request, &session, &|| now, detail).outcome;
                 let (plain, explained) = (decide(Detail::Decision), decide(Detail::Statements));
                 assert_eq!((plain.decision, plain.decided_by), (explained.decision, explained.decided_by));
                 Seen::of(&explained)

@@ -23,8 +23,8 @@ fn a_trace_agrees_with_its_decision() {
             question.ask(&mut Style::default(), |request| {
                 let session = SessionPolicies::compile(request.session_policies).expect("session policies");
                 let now = "2026-11-22T06:00:00Z".parse().expect("an instant");
-                let untraced = evaluate::decide(&snapshot, request, &session, now, Detail::Statements);
-                let (traced, trace) = evaluate::explain(&snapshot, request, &session, now);
+                let untraced = evaluate::decide(&snapshot, request, &session, &|| now, Detail::Statements);
+                let (traced, trace) = evaluate::explain(&snapshot, request, &session, &|| now);
                 prop_assert_eq!(&traced.outcome, &untraced.outcome);
                 prop_assert_eq!(traced.read_clock, untraced.read_clock);
                 prop_assert_eq!(&Seen::of(&traced.outcome), answer);

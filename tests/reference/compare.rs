@@ -8,6 +8,7 @@ use iamd::engine::{Active, Engine};
 use iamd::snapshot::{Loaded, Revision};
 use serde_json::Value;
 
+use super::ask::ask;
 use super::decide::{Place, Verdict, decide};
 use super::question::Question;
 use super::request::Request;
@@ -57,7 +58,7 @@ impl Pair {
     /// What the program decides, without more; None if it is no request.
     pub(super) fn decided(&self, request: &Request) -> Option<(Decision, PolicyType)> {
         with_access_request(request, |request| {
-            let outcome = self.real.load().is_authorized(request, Detail::Decision).ok()?.outcome;
+            let outcome = ask(&self.real.load(), request, Detail::Decision)?.outcome;
             Some((outcome.decision, outcome.decided_by))
         })
     }
@@ -74,9 +75,9 @@ impl Answers {
 /// With and without an explanation, decided and remembered: the same.
 fn real(active: &Active, request: &Request) -> Option<Seen> {
     with_access_request(request, |request| {
-        let ask = |detail| active.is_authorized(request, detail).ok().map(|answer| answer.outcome);
-        let explained = ask(Detail::Statements)?;
-        for again in [ask(Detail::Decision)?, ask(Detail::Decision)?, ask(Detail::Statements)?] {
+        let decide = |detail| ask(active, request, detail).map(|answer| answer.outcome);
+        let explained = decide(Detail::Statements)?;
+        for again in [decide(Detail::Decision)?, decide(Detail::Decision)?, decide(Detail::Statements)?] {
             assert_eq!((again.decision, again.decided_by), (explained.decision, explained.decided_by));
         }
         Some(Seen::of(&explained))
