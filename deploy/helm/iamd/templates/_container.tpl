@@ -81,12 +81,19 @@ volumeMounts:
 - --policies={{ .Values.policies.mountPath }}
 - --listen={{ if $alone }}0.0.0.0{{ else }}127.0.0.1{{ end }}:{{ .Values.grpc.port }}
 - --admin-listen={{ if .Values.admin.expose }}0.0.0.0{{ else }}127.0.0.1{{ end }}:{{ .Values.admin.port }}
-{{- if and (not $tls) (or $alone .Values.admin.expose) }}
+{{- if or (and $alone (not $tls)) (and .Values.admin.expose (not .Values.admin.tls)) }}
 - --insecure-listen
 {{- end }}
+{{- if .Values.admin.tls }}
+{{- if not $tls }}{{ fail "iamd: admin.tls uses the certificate of `tls.secretName`, which is not set" }}{{ end }}
+- --admin-tls-cert=/tls/tls.crt
+- --admin-tls-key=/tls/tls.key
+{{- end }}
 {{- if $tls }}
+- --listen=unix:/run/iamd/iamd.sock
 - --tls-cert=/tls/tls.crt
 - --tls-key=/tls/tls.key
+- --tls-min-version={{ .Values.tls.minVersion }}
 {{- if .Values.tls.clientCa }}
 - --tls-client-ca=/tls/ca.crt
 {{- end }}
@@ -113,9 +120,12 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
+{{/* With TLS by a Unix socket, which has none: so probes need neither a certificate nor to trust one. */}}
 {{- define "iamd.probe" -}}
+{{- $address := printf "127.0.0.1:%v" .Values.grpc.port -}}
+{{- if .Values.tls.secretName }}{{ $address = "unix:/run/iamd/iamd.sock" }}{{ end -}}
 exec:
-  command: [iamd, healthcheck, --address, "127.0.0.1:{{ .Values.grpc.port }}", --timeout, {{ .Values.probes.timeoutSeconds }}s]
+  command: [iamd, healthcheck, --address, {{ $address | quote }}, --timeout, {{ .Values.probes.timeoutSeconds }}s]
 # The probe's own limit says which of the two was slow.
 timeoutSeconds: {{ add1 .Values.probes.timeoutSeconds }}
 {{- end }}
@@ -124,6 +134,7 @@ timeoutSeconds: {{ add1 .Values.probes.timeoutSeconds }}
 - {name: iamd-policies, mountPath: {{ .Values.policies.mountPath }}, readOnly: true}
 {{- if .Values.tls.secretName }}
 - {name: iamd-tls, mountPath: /tls, readOnly: true}
+- {name: iamd-run, mountPath: /run/iamd}
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
@@ -160,6 +171,8 @@ timeoutSeconds: {{ add1 .Values.probes.timeoutSeconds }}
     secretName: {{ .Values.tls.secretName }}
     # In a sidecar's pod, which group may read is the application's business.
     defaultMode: {{ if eq .Values.kind "Sidecar" }}0444{{ else }}0440{{ end }}
+- name: iamd-run
+  emptyDir: {medium: Memory, sizeLimit: 1Mi}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
