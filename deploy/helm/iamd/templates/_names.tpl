@@ -54,7 +54,7 @@ labels:
 {{- end -}}
 {{- end }}
 
-{{/* Keys of a ConfigMap have no folders. */}}
+{{/* Keys of a ConfigMap have no folders. The schema allows no `__` in paths, so that no two have one key. */}}
 {{- define "iamd.key" -}}
 {{- . | replace "/" "__" -}}
 {{- end }}
