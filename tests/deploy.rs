@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "tests; helpers of tests are not recognized as such"
 )]
@@ -57,14 +56,10 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(|line| line.split("# ").next().unwrap()).filter(|line| !line.trim_start().starts_with('#'))
 }
 
-/// The words of a text that begin so and go on with the letters of a name.
+/// The words of a text that begin so, made of the letters of names.
 fn words<'a>(text: &'a str, start: &'static str) -> impl Iterator<Item = &'a str> {
     let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    text.match_indices(start).filter_map(move |(at, _)| {
-        let begins = !text[..at].chars().next_back().is_some_and(of_name);
-        let rest = &text[at..];
-        begins.then(|| &rest[..rest.find(|c| !of_name(c)).unwrap_or(rest.len())])
-    })
+    text.split(move |c| !of_name(c)).filter(move |word| word.starts_with(start))
 }
 
 fn commands() -> Command {
@@ -80,7 +75,7 @@ fn flags_exist() {
         cli.get_subcommands().flat_map(Command::get_arguments).filter_map(Arg::get_long).collect();
     let mut count = 0;
     for (path, text) in manifests().iter().filter(|(path, _)| !path.ends_with("Dockerfile")) {
-        for flag in code(text).flat_map(|line| words(line, "--")).map(|word| &word[2..]) {
+        for flag in code(text).flat_map(|line| words(line, "--")).filter_map(|word| word.strip_prefix("--")) {
             // `---` parts documents.
             if flag.starts_with(|c: char| c.is_ascii_lowercase()) {
                 assert!(known.contains(flag) || coming::FLAGS.contains(&flag), "{path}: there is no --{flag}");
@@ -248,12 +243,12 @@ fn the_user_is_a_number_and_the_same_everywhere() {
     }
 }
 
-/// The sidecar of the chart and that of the component are one.
+/// Else the kubelet, or systemd, kills what still drains.
 #[test]
 fn a_grace_period_is_longer_than_the_drain() {
     let seconds = |text: &str, before: &str| -> u32 {
-        let rest = text.split(before).nth(1).unwrap_or_else(|| unreachable!("no `{before}`"));
-        rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap()].parse().unwrap()
+        let rest = text.split_once(before).unwrap().1;
+        rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
     };
     let drain = seconds(&read("deploy/kustomize/sidecar/sidecar.yaml"), "--drain-timeout=");
     assert!(seconds(&read("deploy/example/kustomize/deployment.yaml"), "terminationGracePeriodSeconds: ") > drain);
