@@ -34,6 +34,10 @@ load-test:
     cargo build --release
     cargo test --manifest-path loadtest/client/Cargo.toml -- --include-ignored
 
+# The chart, the rules, the dashboard and so on, with the tools that are here (deploy/README.md).
+deploy *args:
+    deploy/check {{args}}
+
 # So long per target, each from its corpus and its seeds (`cargo install cargo-fuzz`, and a nightly toolchain).
 fuzz seconds="600":
     #!/usr/bin/env bash
