@@ -117,6 +117,16 @@ fn variables_that_nobody_reads() {
         assert_eq!(output.status.code(), Some(2), "{words:?}");
         assert_eq!(String::from_utf8(output.stderr).unwrap(), expected, "{words:?}");
     }
+    // Empty is not the same as not set.
+    for (name, expected) in [
+        ("IAMD_TLS_CLIENT_CA", "'--tls-client-ca <FILE>'"),
+        ("IAMD_TLS_ALLOWED_SAN", "--tls-allowed-san: `` is not a name"),
+        ("IAMD_TLS_MIN_VERSION", "--tls-min-version: `` is not a version"),
+    ] {
+        let output = iamd(&["serve", "--policies", "/nowhere"]).env(name, "").output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && stderr.contains(expected), "{name}: {stderr}");
+    }
     // What is missing is misspelt.
     let output = iamd(&["serve"]).env("IAMD_POLICY", "x").output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();

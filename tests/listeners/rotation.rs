@@ -135,6 +135,26 @@ async fn however_they_are_written_no_call_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_times_in_a_row() {
+    let authority = Authority::new();
+    let caller = Caller::new(&authority.pem, Some(&authority.issue("cart", &["cart.example"])));
+    let first = authority.server();
+    let files = Files::new(&first, &authority.pem);
+    swap(files.path(), &first);
+    let program = start(&files.flags("tls", true), &["--poll-interval", "10ms", "--debounce", "0s"]);
+    let load = Load::start(&caller, &program).await;
+    for _ in 0..100 {
+        let next = authority.server();
+        swap(files.path(), &next);
+        becomes(&caller, &program, &next).await;
+    }
+    load.end().await;
+    assert_eq!(metric(&program, "iamd_tls_reloads_total{listener=\"grpc\",result=\"activated\"}"), Some(100.0));
+    assert_eq!(metric(&program, "iamd_tls_reloads_total{listener=\"grpc\",result=\"rejected\"}"), Some(0.0));
+    assert_eq!(metric(&program, "iamd_tls_handshakes_total{listener=\"grpc\",result=\"failed\"}"), Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_pair_is_refused_and_mended() {
     let authority = Authority::new();
     let caller = Caller::new(&authority.pem, None);
