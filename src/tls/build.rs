@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -29,8 +29,7 @@ pub(super) fn build(
     let Some(own) = chain.first().cloned() else { return Err(no_certificate(&options.cert, &files.cert)) };
     let (certificate, not_after) = read_chain(&options.cert, &chain)?;
     let key = private_key(&options.key, &files.key)?;
-    let key = CertifiedKey::from_der(chain, key, &provider)
-        .map_err(|error| wrong_key(&options.cert, &options.key, &error))?;
+    let key = pair(options, chain, &key, &provider)?;
     let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions(options.min_version))
         .map_err(|error| TlsError::new(&options.cert, error.to_string(), "please report this"))?;
@@ -121,6 +120,22 @@ pub(super) fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'stat
             false => format!("cannot be read: {}", pem_words(&error)),
         };
         TlsError::new(path, message, hint)
+    })
+}
+
+fn pair(
+    options: &TlsOptions,
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
+    let fits = |chain| CertifiedKey::from_der(chain, key.clone_key(), provider);
+    fits(chain.clone()).map_err(|error| match chain.into_iter().skip(1).any(|other| fits(vec![other]).is_ok()) {
+        true => {
+            let message = format!("the certificate of `{}` is not the first in the file", options.key.display());
+            TlsError::new(&options.cert, message, "write the service's own first, then those that sign it")
+        }
+        false => wrong_key(&options.cert, &options.key, &error),
     })
 }
 

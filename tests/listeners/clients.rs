@@ -134,6 +134,24 @@ async fn a_half_finished_handshake_holds_a_place_and_does_not_outlive_the_drain(
     assert!(matches!(half.read(&mut [0; 8]), Ok(0) | Err(_)));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_peers_are_told_so() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.server(), &authority.pem);
+    let mut program = start(&files.flags("tls", false), &["--drain-delay", "0s", "--drain-timeout", "1h"]);
+    let caller = Caller::new(&authority.pem, None);
+    let stream = caller.tls(&program.grpc[0]).await.unwrap();
+    let (_sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut client = caller.connect(&program.grpc[0]).await.unwrap();
+    ask(&mut client).await.unwrap();
+    program.signal("TERM");
+    program.logged("stopped: every call has been answered");
+    assert_eq!(program.ended().0, 0);
+    // Not cut off: a connection that ends without TLS's own goodbye would be an error.
+    connection.await.unwrap().unwrap();
+}
+
 #[test]
 fn a_handshake_that_takes_too_long_is_ended() {
     let authority = Authority::new();

@@ -28,6 +28,7 @@ fn files_that_cannot_be_used() {
     write("not-der", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     write("locked", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
     write("not-a-key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    write("upside-down", &format!("{}{}", authority.pem, pair.cert));
     write("expired", &authority.issue_until("old", &[], 2020).cert);
     let cases = [
         (
@@ -48,6 +49,7 @@ fn files_that_cannot_be_used() {
             "ca.crt",
             "expired: the certificate has expired at 2020-01-01T00:00:00Z\n  hint: renew it",
         ),
+        ("upside-down", "tls.key", "ca.crt", "upside-down: the certificate of `"),
         ("tls.crt", "ca.crt", "ca.crt", "ca.crt: no private key in the file\n  hint: this is a certificate: are"),
         ("tls.crt", "locked", "ca.crt", "locked: no private key in the file\n  hint: it is encrypted, and nobody"),
         ("tls.crt", "not-a-key", "ca.crt", "not-a-key: a key that cannot be used\n  hint: use RSA"),
