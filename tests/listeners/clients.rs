@@ -1,6 +1,6 @@
 //! Who gets in.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -120,14 +120,12 @@ fn half_a_handshake(address: &str) -> TcpStream {
 async fn a_half_finished_handshake_holds_a_place_and_does_not_outlive_the_drain() {
     let authority = Authority::new();
     let files = Files::new(&authority.server(), &authority.pem);
-    let limits = ["--max-connections", "1", "--drain-delay", "0s", "--drain-timeout", "1h"];
-    let mut program = start(&files.flags("tls", false), &limits);
-    let address = program.grpc[0].clone();
-    let mut half = half_a_handshake(&address);
+    let mut program = start(&files.flags("tls", false), &["--drain-delay", "0s", "--drain-timeout", "1h"]);
+    let mut half = half_a_handshake(&program.grpc[0]);
     let held = async || (metric(&program, "iamd_connections") == Some(1.0)).then_some(());
     eventually("it has its place", held).await;
-    Caller::new(&authority.pem, None).asks(&address).await.unwrap_err();
-    assert_eq!(metric(&program, "iamd_requests_shed_total{reason=\"connections\"}"), Some(1.0));
+    // Others need not wait for it.
+    Caller::new(&authority.pem, None).asks(&program.grpc[0]).await.unwrap();
     program.signal("TERM");
     program.logged("stopped: every call has been answered");
     assert_eq!(program.ended().0, 0);
@@ -148,12 +146,16 @@ async fn at_the_end_peers_are_told_so() {
     program.signal("TERM");
     program.logged("stopped: every call has been answered");
     assert_eq!(program.ended().0, 0);
-    // Not cut off: a connection that ends without TLS's own goodbye would be an error.
-    connection.await.unwrap().unwrap();
+    // Not cut off: a connection that ends without TLS's own goodbye would be another error. (The client may still be about
+    // to say its own when the service has gone.)
+    if let Err(error) = connection.await.unwrap() {
+        let kind = error.get_io().map(std::io::Error::kind);
+        assert!(matches!(kind, Some(ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)), "{error:?}");
+    }
 }
 
-#[test]
-fn a_handshake_that_takes_too_long_is_ended() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_takes_too_long_is_ended() {
     let authority = Authority::new();
     let files = Files::new(&authority.server(), &authority.pem);
     let program: Program = start(&files.flags("tls", false), &[]);
@@ -162,6 +164,5 @@ fn a_handshake_that_takes_too_long_is_ended() {
     let started = Instant::now();
     assert!(matches!(half.read(&mut [0; 8]), Ok(0)));
     assert!(started.elapsed() > Duration::from_secs(5), "{:?}", started.elapsed());
-    let series = "iamd_tls_handshakes_total{listener=\"grpc\",result=\"timeout\"}";
-    assert_eq!(metric(&program, series), Some(1.0));
+    handshakes(&program, "grpc", "timeout", 1.0).await;
 }
