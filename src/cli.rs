@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod check;
+mod environment;
 mod explain;
 pub mod healthcheck;
 mod input;
@@ -48,13 +49,26 @@ pub enum Command {
 /// Reads the command line and runs the command.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Cli::try_parse_from(words) {
-        Ok(cli) => dispatch(cli.command),
+        Ok(cli) if knows_environment() => dispatch(cli.command),
+        Ok(_) => ExitCode::from(USAGE_ERROR),
         Err(error) => {
             // Help and version also come this way; clap knows which stream each belongs to, and the exit code.
             drop(error.print());
+            if error.use_stderr() {
+                // What is missing may be what was misspelt.
+                knows_environment();
+            }
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE_ERROR))
         }
     }
+}
+
+/// Whether every variable of ours is one; says which are not.
+fn knows_environment() -> bool {
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let problems = environment::problems(names);
+    problems.iter().for_each(complain);
+    problems.is_empty()
 }
 
 fn dispatch(command: Command) -> ExitCode {

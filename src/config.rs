@@ -10,9 +10,14 @@ use crate::directory::StoreOptions;
 
 mod args;
 mod parse;
+pub mod san;
+pub mod sockets;
+pub mod tls;
 
 pub use args::ServeArgs;
 use parse::Checker;
+pub use sockets::SocketOptions;
+pub use tls::{TlsListener, TlsOptions, TlsVersion};
 
 /// Everything that the service is told, checked.
 #[derive(Clone, Debug)]
@@ -25,6 +30,12 @@ pub struct Config {
     pub listen: Vec<ListenAddress>,
     /// Where metrics, probes and status are served.
     pub admin_listen: SocketAddr,
+    /// Who may connect to Unix sockets.
+    pub unix_socket: SocketOptions,
+    /// How gRPC speaks TLS over TCP; None: plaintext.
+    pub tls: Option<TlsOptions>,
+    /// How the admin listener speaks TLS; None: plaintext.
+    pub admin_tls: Option<TlsOptions>,
     /// Bytes for remembered decisions; 0 turns the cache off.
     pub cache_bytes: usize,
     /// How the store is watched.
@@ -161,11 +172,17 @@ impl Config {
     /// Checks every flag and reports all that is wrong, in the order of the flags.
     pub fn check(args: &ServeArgs) -> Result<Self, Vec<Problem>> {
         let mut check = Checker::default();
+        let store = store_options(args, &mut check);
+        let listen = check.listen("--listen", &args.listen);
+        let unix_socket = args.sockets.check(&listen, &mut check);
         let config = Self {
             policies: args.policies.clone(),
-            store: store_options(args, &mut check),
-            listen: check.listen("--listen", &args.listen),
+            store,
+            listen,
             admin_listen: check.socket_address("--admin-listen", &args.admin_listen),
+            unix_socket,
+            tls: args.tls.grpc(&mut check),
+            admin_tls: args.tls.admin(&mut check),
             cache_bytes: check.size("--cache-size", &args.cache_size, 0..=most_cache_bytes()),
             watch: watch_options(args, &mut check),
             drain: drain_options(args, &mut check),
@@ -181,6 +198,8 @@ impl Config {
                 format!("`{}` is also in --listen; metrics and status need a port of their own", config.admin_listen);
             check.problem("--admin-listen", message);
         }
+        config.check_exposed(args.sockets.insecure_listen, &mut check);
+        config.check_tls_is_used(&mut check);
         check.finish(config)
     }
 }

@@ -60,6 +60,8 @@ pub mod reload;
 pub mod config;
 pub mod metrics;
 pub mod telemetry;
+// Certificates and keys, and who is let in by them.
+pub mod tls;
 // The wire, generated from `proto/`.
 pub mod proto;
 // gRPC for callers, HTTP for operators.

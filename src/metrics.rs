@@ -15,9 +15,11 @@ use crate::reload::{LastReload, ReloadResult};
 
 mod register;
 mod rpc;
+mod tls;
 
 use register::Registrar;
 pub use rpc::Rpc;
+pub use tls::{Handshake, TlsReading};
 
 /// From one write to a socket (10 us) to the default timeout (1 s).
 const RPC_BUCKETS: [f64; 15] =
@@ -75,6 +77,8 @@ pub struct Readings {
     pub requests_in_flight: usize,
     /// Open connections of the gRPC listeners.
     pub connections: usize,
+    /// One for each certificate.
+    pub tls: Vec<TlsReading>,
 }
 
 /// What is read of the active snapshot.
@@ -106,6 +110,7 @@ pub struct Metrics {
     evaluation_seconds: Histogram,
     sheds: [Counter; Shed::ALL.len()],
     reloads: ReloadMetrics,
+    tls: tls::TlsMetrics,
     gauges: Gauges,
     cache_evictions: Counter,
 }
@@ -157,6 +162,7 @@ impl Metrics {
             evaluation_seconds: register.evaluation_seconds(),
             sheds: register.sheds(),
             reloads: register.reloads(),
+            tls: register.tls(),
             gauges: register.gauges(),
             cache_evictions: register.cache_evictions(),
             handle: recorder.handle(),
@@ -226,6 +232,7 @@ impl Metrics {
         // Never falls: what is less than it was is not taken.
         self.cache_evictions.absolute(readings.cache_evictions);
         let mut text = self.handle.render();
+        tls::render(&readings.tls, &mut text);
         if let Some(snapshot) = &readings.snapshot {
             // Written by hand: a recorder never forgets a series, and every revision would leave one behind.
             text.push_str("# HELP iamd_snapshot_info The content that is served, by its digest\n");

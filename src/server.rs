@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 
 use crate::config::Limits;
 use crate::engine::Engine;
-use crate::metrics::{Metrics, Readings, SnapshotReading};
+use crate::metrics::{Metrics, Readings, SnapshotReading, TlsReading};
 use crate::reload::status::{SharedStatus, Status};
+use crate::tls::{Endpoint, Endpoints};
 
 pub mod admin;
 pub mod calls;
@@ -19,6 +20,7 @@ pub mod connection;
 pub mod convert;
 pub mod decide;
 pub mod grpc;
+pub mod handshake;
 pub mod health;
 pub mod http;
 pub mod incoming;
@@ -50,6 +52,8 @@ pub struct State {
     pub connections: Gate,
     /// Size of one message.
     pub request_bytes: usize,
+    /// Which listeners speak TLS, and how. Set before the state is shared.
+    pub tls: Endpoints,
     /// When the process started.
     pub started_at: jiff::Timestamp,
     active: OnceLock<(Arc<Engine>, SharedStatus)>,
@@ -66,6 +70,7 @@ impl State {
             in_flight: Gate::new(limits.in_flight),
             connections: Gate::new(limits.connections),
             request_bytes: limits.request_bytes,
+            tls: Endpoints::default(),
             started_at: jiff::Timestamp::now(),
             active: OnceLock::new(),
             stopping: watch::Sender::new(false),
@@ -104,6 +109,7 @@ impl State {
         let mut readings = Readings {
             requests_in_flight: self.in_flight.held(),
             connections: self.connections.held(),
+            tls: self.tls.iter().map(|endpoint| tls_reading(endpoint)).collect(),
             ..Readings::default()
         };
         if let Some(engine) = self.engine() {
@@ -123,6 +129,11 @@ impl State {
         }
         readings
     }
+}
+
+fn tls_reading(endpoint: &Endpoint) -> TlsReading {
+    let not_after = endpoint.active().not_after.as_second();
+    TlsReading { listener: endpoint.listener, not_after, successful: endpoint.trouble().is_none() }
 }
 
 /// gRPC, being served.

@@ -19,6 +19,7 @@ use crate::server::incoming::{Incoming, Listener, bind_tcp};
 use crate::server::shutdown::{self, Hangups, StopSignals};
 use crate::server::{self, State, admin, workers};
 use crate::telemetry;
+use crate::tls::{self, Endpoints, TlsError};
 
 /// Serves until a signal ends it. Exit code 0 after a clean stop, 1 if it could not start or run, 2 for wrong flags.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments")]
@@ -57,7 +58,9 @@ async fn serve(config: &Config) -> Result<(), String> {
     let mut signals = StopSignals::listen().map_err(no_signals)?;
     let hangups = Hangups::listen().map_err(no_signals)?;
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
-    let state = Arc::new(State::new(&config.limits, Arc::clone(&metrics)));
+    let mut state = State::new(&config.limits, Arc::clone(&metrics));
+    state.tls = certificates(config)?;
+    let state = Arc::new(state);
     let listeners = bind(config).await?;
     let admin_listener = bind_tcp(config.admin_listen).await.map_err(|error| error.to_string())?;
     let admin_address = admin_listener.local_addr().map_err(|error| error.to_string())?;
@@ -69,9 +72,13 @@ async fn serve(config: &Config) -> Result<(), String> {
         loaded = load(config) => loaded?,
         _ = signals.next() => return Ok(()),
     };
-    let reloading = start_reloading(config, &engine, loading_since, metrics)?;
+    let reloading = start_reloading(config, &engine, loading_since, Arc::clone(&metrics))?;
     let reload = Arc::clone(&reloading.status);
-    hangups.forward(move || reloading.wake());
+    let keeping = keep_certificates(config, &state, metrics);
+    hangups.forward(move || {
+        reloading.wake();
+        keeping.wake();
+    });
 
     let grpc: Vec<String> = listeners.iter().map(Listener::address).collect();
     let incoming = Incoming::new(listeners, Arc::clone(&state));
@@ -88,10 +95,26 @@ async fn serve(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
+/// What TLS needs, if it is wanted; before any port is open.
+fn certificates(config: &Config) -> Result<Endpoints, String> {
+    let lines = |errors: Vec<TlsError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nerror: ");
+    let endpoints = Endpoints::load(config).map_err(lines)?;
+    for (listener, address) in config.exposed() {
+        let listener = listener.as_str();
+        tracing::warn!(listener, %address, "no TLS beyond loopback, as --insecure-listen allows: others can read along");
+    }
+    Ok(endpoints)
+}
+
+fn keep_certificates(config: &Config, state: &State, metrics: Arc<Metrics>) -> tls::Keeping {
+    let options = tls::Options { poll_interval: config.watch.poll_interval, debounce: config.watch.debounce };
+    tls::keep(&state.tls, options, move |at, result| metrics.tls_reload_finished(at.listener, result))
+}
+
 async fn bind(config: &Config) -> Result<Vec<Listener>, String> {
     let mut listeners = Vec::with_capacity(config.listen.len());
     for address in &config.listen {
-        listeners.push(Listener::bind(address).await.map_err(|error| error.to_string())?);
+        listeners.push(Listener::bind(address, &config.unix_socket).await.map_err(|error| error.to_string())?);
     }
     Ok(listeners)
 }

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 
+use super::sockets::SocketArgs;
+use super::tls::TlsArgs;
+
 /// Serve decisions over gRPC.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ServeArgs {
@@ -44,6 +47,14 @@ pub struct ServeArgs {
         help_heading = "Listeners"
     )]
     pub admin_listen: String,
+
+    /// Who may connect without TLS.
+    #[command(flatten)]
+    pub sockets: SocketArgs,
+
+    /// Transport security.
+    #[command(flatten)]
+    pub tls: TlsArgs,
 
     /// Memory for remembered decisions; 0 turns the cache off
     #[arg(long, env = "IAMD_CACHE_SIZE", value_name = "SIZE", default_value = "64MiB")]

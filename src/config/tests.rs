@@ -39,7 +39,8 @@ fn defaults_are_those_of_the_manual() {
 
 #[test]
 fn what_is_written_is_what_counts() {
-    let flags = ["--listen", "[::1]:0,unix:/run/iamd.sock", "--listen", "0.0.0.0:1", "--cache-size", "0"];
+    let flags =
+        ["--listen", "[::1]:0,unix:/run/iamd.sock", "--listen", "0.0.0.0:1", "--insecure-listen", "--cache-size", "0"];
     let config = check(&flags).unwrap();
     let shown: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
     assert_eq!(shown, ["[::1]:0", "unix:/run/iamd.sock", "0.0.0.0:1"]);
@@ -110,9 +111,143 @@ fn what_would_overflow_is_refused() {
     assert_eq!(check(&["--cache-size", "65GiB"]).unwrap_err(), [expected]);
 }
 
+/// What is wrong with each flag of `serve`, with a value that it cannot have: what is wrong, and what is allowed.
+const WRONG: [(&str, &str, &str); 32] = [
+    ("--account-id", "1234", "`1234` is not an account id; write its 12 digits"),
+    ("--partition", "AWS", "`AWS` is not a partition; write `aws`, `aws-cn`, `aws-us-gov` or another"),
+    ("--listen", "localhost", "`localhost` is not an address; write an IP address and a port, such as"),
+    ("--listen", "unix:", "`unix:` is not an address; write an IP address and a port, such as"),
+    ("--admin-listen", "unix:/x", "`unix:/x` is not an address; write an IP address and a port, such as"),
+    ("--unix-socket-mode", "0o660", "`0o660` is not a mode; write up to four octal digits, at most `0777`"),
+    ("--unix-socket-mode", "4755", "`4755` is not a mode; write up to four octal digits, at most `0777`"),
+    ("--unix-socket-mode", "rw", "`rw` is not a mode; write up to four octal digits, at most `0777`"),
+    ("--unix-socket-owner", "nobody", "`nobody` is not an owner; write numbers, UID or UID:GID, such as `65532:65532`"),
+    ("--unix-socket-owner", "1:", "`1:` is not an owner; write numbers, UID or UID:GID, such as `65532:65532`"),
+    ("--tls-min-version", "1.1", "`1.1` is not a version that is spoken; write `1.2` or `1.3`"),
+    ("--admin-tls-min-version", "TLSv1.3", "`TLSv1.3` is not a version that is spoken; write `1.2` or `1.3`"),
+    ("--tls-allowed-san", "*.acme", "`*.acme` is not a name: `*` stands for everything below a URI, at its end and"),
+    ("--admin-tls-allowed-san", "a b", "`a b` is not a name: names of certificates have neither spaces nor letters"),
+    (
+        "--cache-size",
+        "1TiB",
+        "`1TiB` is not a size; write a number of bytes, or a number with KiB, MiB or GiB, such as",
+    ),
+    ("--poll-interval", "1ms", "`1ms` is too short; at least 10ms"),
+    ("--debounce", "1", "`1` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`"),
+    ("--drain-delay", "-1s", "`-1s` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`"),
+    ("--drain-timeout", "31days", "`31days` is too long; at most 30days"),
+    ("--request-timeout", "0s", "`0s` is too short; at least 1ms"),
+    ("--max-request-bytes", "2GiB", "`2GiB` is not allowed; write a whole number from 1024 to 1073741824"),
+    ("--max-batch", "0", "`0` is not allowed; write a whole number from 1 to 1000000"),
+    ("--max-connections", "1e3", "`1e3` is not allowed; write a whole number from 1 to 1000000"),
+    ("--max-streams-per-connection", "0", "`0` is not allowed; write a whole number from 1 to 1000000"),
+    ("--max-in-flight", "-1", "`-1` is not allowed; write a whole number from 1 to 1000000"),
+    ("--max-context-keys", "", "`` is not allowed; write a whole number from 0 to 100000"),
+    ("--max-context-values", "1000001", "`1000001` is not allowed; write a whole number from 0 to 1000000"),
+    ("--max-session-policies", "1.5", "`1.5` is not allowed; write a whole number from 0 to 1000"),
+    ("--max-session-policy-bytes", "x", "`x` is not a size; write a number of bytes, or a number with KiB, MiB or GiB"),
+    ("--worker-threads", "0", "`0` is not allowed; write a whole number from 1 to 1024"),
+    ("--log-format", "yaml", "`yaml` is not a log format; write `auto`, `text` or `json`"),
+    ("--log-level", "verbose", "`verbose` is not a log level; write `error`, `warn`, `info`, `debug` or `trace`, or"),
+];
+
+#[test]
+fn every_flag_says_what_is_wrong_with_its_value() {
+    for (flag, value, expected) in WRONG {
+        let problems = check(&[&format!("{flag}={value}")]).unwrap_err();
+        let about: Vec<_> = problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: `"))).collect();
+        assert!(
+            about.len() == 1 && about[0].starts_with(&format!("{flag}: {expected}")),
+            "{flag}={value}: {problems:?}"
+        );
+    }
+}
+
+/// Their files are looked at when the service starts; what is wrong with them has tests of its own.
+const FILES: [&str; 7] = [
+    "--policies",
+    "--tls-cert",
+    "--tls-key",
+    "--tls-client-ca",
+    "--admin-tls-cert",
+    "--admin-tls-key",
+    "--admin-tls-client-ca",
+];
+
+#[test]
+fn no_flag_is_left_out() {
+    use clap::CommandFactory;
+    let command = Flags::command();
+    let flags = command.get_arguments().filter(|argument| argument.get_action().takes_values());
+    let tested = |flag: &String| WRONG.iter().any(|(name, ..)| name == flag) || FILES.contains(&flag.as_str());
+    let untested: Vec<String> =
+        flags.map(|argument| format!("--{}", argument.get_long().unwrap())).filter(|flag| !tested(flag)).collect();
+    assert!(untested.is_empty(), "WRONG has no line for {untested:?}");
+}
+
+#[test]
+fn transport_security_as_written() {
+    let config = check(&[]).unwrap();
+    assert_eq!((config.tls, config.admin_tls), (None, None));
+    assert_eq!(config.unix_socket, SocketOptions { mode: 0o660, owner: None });
+    let flags = [
+        "--tls-cert=a",
+        "--tls-key=b",
+        "--tls-client-ca=c",
+        "--tls-allowed-san=spiffe://acme/*,10.0.0.1",
+        "--tls-allowed-san=cart.acme",
+        "--listen=0.0.0.0:1,unix:/x",
+        "--unix-socket-mode=600",
+        "--unix-socket-owner=7:8",
+        "--admin-tls-cert=d",
+        "--admin-tls-key=e",
+        "--admin-tls-min-version=1.3",
+        "--admin-listen=[::]:2",
+    ];
+    let config = check(&flags).unwrap();
+    let tls = config.tls.clone().unwrap();
+    assert_eq!((tls.cert, tls.key, tls.client_ca), ("a".into(), "b".into(), Some("c".into())));
+    assert_eq!((tls.allowed.len(), tls.min_version), (3, TlsVersion::V12));
+    let admin = config.admin_tls.clone().unwrap();
+    assert_eq!((admin.client_ca, admin.min_version), (None, TlsVersion::V13));
+    assert_eq!(config.unix_socket, SocketOptions { mode: 0o600, owner: Some((7, Some(8))) });
+    assert_eq!(config.exposed().count(), 0);
+}
+
 #[test]
 fn flags_that_contradict_each_other() {
-    let cases: [(&[&str], &str); 3] = [
+    let cases: [(&[&str], &str); 14] = [
+        (&["--tls-cert=a"], "--tls-cert: needs --tls-key, too: a certificate and its key are two files"),
+        (
+            &["--admin-tls-key=a"],
+            "--admin-tls-key: needs --admin-tls-cert, too: a certificate and its key are two files",
+        ),
+        (&["--tls-client-ca=a"], "--tls-client-ca: needs --tls-cert and --tls-key: without them there is no TLS"),
+        (&["--tls-min-version=1.3"], "--tls-min-version: needs --tls-cert and --tls-key: without them there is no TLS"),
+        (
+            &["--admin-tls-cert=a", "--admin-tls-key=b", "--admin-tls-allowed-san=c"],
+            "--admin-tls-allowed-san: needs --admin-tls-client-ca: without it clients have no certificates",
+        ),
+        (
+            &["--tls-cert=a", "--tls-key=b", "--listen=unix:/x"],
+            "--tls-cert: there is no TCP address in --listen, and Unix sockets have no TLS",
+        ),
+        (&["--unix-socket-mode=0600"], "--unix-socket-mode: there is no Unix socket in --listen"),
+        (&["--unix-socket-owner=1"], "--unix-socket-owner: there is no Unix socket in --listen"),
+        (
+            &["--listen=192.0.2.1:1,127.0.0.1:2,[::ffff:127.0.0.1]:3"],
+            "--listen: `192.0.2.1:1` is not loopback, and has no TLS; give --tls-cert and --tls-key, listen on \
+             `127.0.0.1:50051`, or allow it with --insecure-listen",
+        ),
+        (
+            &["--admin-listen=0.0.0.0:9090", "--tls-cert=a", "--tls-key=b"],
+            "--admin-listen: `0.0.0.0:9090` is not loopback, and has no TLS; give --admin-tls-cert and \
+             --admin-tls-key, listen on `127.0.0.1:9090`, or allow it with --insecure-listen",
+        ),
+        (
+            &["--listen=0.0.0.0:9090", "--admin-listen=0.0.0.0:9090", "--insecure-listen"],
+            "--admin-listen: `0.0.0.0:9090` is also in --listen; metrics and status need a port of their own",
+        ),
         (&["--listen", "127.0.0.1:1,127.0.0.1:1"], "--listen: `127.0.0.1:1` is given twice"),
         (
             &["--listen", "127.0.0.1:9090"],

@@ -4,8 +4,10 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, R
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::rpc::CODE_NAMES;
+use super::tls::{Handshake, TlsMetrics};
 use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed};
 use crate::access::{Decision, PolicyType};
+use crate::config::TlsListener;
 use crate::engine::CacheStatus;
 use crate::reload::ReloadResult;
 
@@ -87,6 +89,17 @@ impl<'a> Registrar<'a> {
         }
     }
 
+    pub(super) fn tls(&self) -> TlsMetrics {
+        let counter = |name, listener: TlsListener, result| {
+            self.counter(name, vec![("listener", listener.as_str()), ("result", result)])
+        };
+        let handshake =
+            |listener| Handshake::ALL.map(|result| counter("iamd_tls_handshakes_total", listener, result.as_str()));
+        let reload =
+            |listener| ReloadResult::ALL.map(|result| counter("iamd_tls_reloads_total", listener, result.as_str()));
+        TlsMetrics { handshakes: TlsListener::ALL.map(handshake), reloads: TlsListener::ALL.map(reload) }
+    }
+
     pub(super) fn gauges(&self) -> Gauges {
         let gauge = |name| self.gauge(name, vec![]);
         Gauges {
@@ -122,13 +135,15 @@ fn key(name: &'static str, labels: Labels) -> Key {
     Key::from_parts(name, labels)
 }
 
-const COUNTERS: [(&str, &str); 6] = [
+const COUNTERS: [(&str, &str); 8] = [
     ("grpc_server_handled_total", "RPCs that have ended, by the code that they ended with"),
     ("iamd_decisions_total", "Decisions, by the kind of policy that decided; each request of a batch or stream counts"),
     ("iamd_cache_requests_total", "Decisions that the cache knew (hit), knows now (miss), or may not keep (bypass)"),
     ("iamd_cache_evictions_total", "Remembered decisions that had to make room"),
     ("iamd_requests_shed_total", "Calls and connections refused because a limit was reached"),
     ("iamd_reloads_total", "Attempts to make the files on disk the active snapshot, by what came of them"),
+    ("iamd_tls_handshakes_total", "TLS handshakes that have ended, by how"),
+    ("iamd_tls_reloads_total", "Looks at files of certificates that were new or asked for, by what came of them"),
 ];
 
 const GAUGES: [(&str, &str); 12] = [

@@ -1,7 +1,8 @@
 use super::*;
+use crate::config::TlsListener;
 
 /// Every metric that users are promised.
-const PROMISED: [&str; 23] = [
+const PROMISED: [&str; 27] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "iamd_decisions_total",
@@ -23,13 +24,18 @@ const PROMISED: [&str; 23] = [
     "iamd_requests_in_flight",
     "iamd_requests_shed_total",
     "iamd_connections",
+    "iamd_tls_handshakes_total",
+    "iamd_tls_reloads_total",
+    "iamd_tls_certificate_expiry_timestamp_seconds",
+    "iamd_tls_last_reload_successful",
     "iamd_build_info",
     "process_cpu_seconds_total",
 ];
 
 fn readings(revision: &str, version: u64, evictions: u64) -> Readings {
     let snapshot = SnapshotReading { revision: revision.to_owned(), version, accounts: 2, ..Default::default() };
-    Readings { snapshot: Some(snapshot), cache_evictions: evictions, ..Default::default() }
+    let tls = vec![TlsReading { listener: TlsListener::Admin, not_after: 77, successful: false }];
+    Readings { snapshot: Some(snapshot), cache_evictions: evictions, tls, ..Default::default() }
 }
 
 #[track_caller]
@@ -98,12 +104,35 @@ fn counters_land_under_their_labels() {
 }
 
 #[test]
+fn transport_security_has_series_of_its_listeners() {
+    let metrics = Metrics::new().unwrap();
+    for listener in TlsListener::ALL {
+        Handshake::ALL.iter().for_each(|result| metrics.handshake(listener, *result));
+        ReloadResult::ALL.iter().for_each(|result| metrics.tls_reload_finished(listener, *result));
+    }
+    let text = metrics.render(&readings("aa", 1, 0));
+    for listener in ["grpc", "admin"] {
+        for result in ["ok", "failed", "refused", "timeout"] {
+            assert_line(&text, &format!("iamd_tls_handshakes_total{{listener=\"{listener}\",result=\"{result}\"}} 1"));
+        }
+        for result in ["activated", "unchanged", "rejected"] {
+            assert_line(&text, &format!("iamd_tls_reloads_total{{listener=\"{listener}\",result=\"{result}\"}} 1"));
+        }
+    }
+    assert_line(&text, "iamd_tls_certificate_expiry_timestamp_seconds{listener=\"admin\"} 77");
+    assert_line(&text, "iamd_tls_last_reload_successful{listener=\"admin\"} 0");
+    assert!(!metrics.render(&Readings::default()).contains("iamd_tls_certificate_expiry"), "no TLS, no expiry");
+}
+
+#[test]
 fn enums_index_their_handles() {
     assert!(Rpc::ALL.iter().enumerate().all(|(index, rpc)| *rpc as usize == index));
     assert!(Decision::ALL.iter().enumerate().all(|(index, decision)| *decision as usize == index));
     assert!(PolicyType::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
     assert!(CacheStatus::ALL.iter().enumerate().all(|(index, status)| *status as usize == index));
     assert!(ReloadResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
+    assert!(Handshake::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
+    assert!(TlsListener::ALL.iter().enumerate().all(|(index, listener)| *listener as usize == index));
     assert!(Shed::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
 }
 

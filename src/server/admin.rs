@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+mod tls;
 mod visitors;
 
 use super::State;
@@ -18,6 +19,7 @@ use super::readiness::Stage;
 use crate::engine::Active;
 use crate::finding::Finding;
 use crate::reload::status::{LastReload, Status};
+use tls::TlsView;
 use visitors::Visitors;
 
 /// Serves until the task is aborted: probes and scrapes want answers while the service drains, too.
@@ -27,10 +29,10 @@ pub fn serve(listener: TcpListener, state: Arc<State>) -> JoinHandle<()> {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
-        .with_state(state);
+        .with_state(Arc::clone(&state));
     tokio::spawn(async move {
         // INVARIANT: `axum::serve` ends only when it is told to; accept errors are its own to retry.
-        drop(axum::serve(Visitors::new(listener), routes).await);
+        drop(axum::serve(Visitors::new(listener, state), routes).await);
     })
 }
 
@@ -76,6 +78,7 @@ struct StatusView<'a> {
     snapshot: Option<SnapshotView<'a>>,
     last_reload: Option<ReloadView<'a>>,
     stale_since: Option<String>,
+    tls: Vec<TlsView>,
 }
 
 #[derive(Serialize)]
@@ -116,6 +119,7 @@ impl<'a> StatusView<'a> {
             snapshot: active.map(SnapshotView::new),
             last_reload: reload.last_reload.as_deref().map(ReloadView::new),
             stale_since: reload.stale_since.map(|since| since.to_string()),
+            tls: state.tls.iter().map(|endpoint| TlsView::new(endpoint)).collect(),
         }
     }
 }

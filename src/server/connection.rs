@@ -2,22 +2,41 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
-use super::State;
 use super::incoming::{Accepted, Place, StdSocket};
+use super::{State, handshake};
+use crate::tls::certificate;
 
-/// A connected socket of either kind.
+/// A connected socket of any kind.
 #[derive(Debug)]
 pub enum Socket {
     /// TCP.
     Tcp(TcpStream),
+    /// TLS over TCP, after the handshake; a thousand bytes that the others do not need.
+    Tls(Box<TlsStream<TcpStream>>),
     /// A Unix domain socket.
     Unix(UnixStream),
+}
+
+impl Socket {
+    /// Who the peer has proved to be: by certificate over TLS, by the kernel's word (`uid=1000`) over a Unix socket.
+    fn peer(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(stream) => {
+                let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+                Some(certificate::identity(certificate).into())
+            }
+            Self::Unix(stream) => Some(format!("uid={}", stream.peer_cred().ok()?.uid()).into()),
+        }
+    }
 }
 
 /// What a client says first, by the HTTP/2 protocol.
@@ -29,6 +48,7 @@ const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// An open connection; counted until it is dropped.
 pub struct Connection {
     socket: Socket,
+    peer: Option<Arc<str>>,
     _place: Place,
     /// Until the peer has introduced itself. The server behind takes over from there, with its own pings and its own way
     /// to say goodbye.
@@ -41,14 +61,27 @@ struct Greeting {
 }
 
 impl Connection {
-    /// On the runtime of this thread.
-    pub fn open(accepted: Accepted, state: &State) -> io::Result<Self> {
+    /// On the runtime of this thread, which also makes the handshake where there is TLS. None if that fails, or if the
+    /// socket cannot be served: it is closed, as if its peer had gone.
+    pub async fn open(accepted: Accepted, state: &State) -> Option<Self> {
         let Accepted { socket, place } = accepted;
         let socket = match socket {
-            StdSocket::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
-            StdSocket::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
+            StdSocket::Tcp(stream) => {
+                let stream = TcpStream::from_std(stream).ok()?;
+                match &state.tls.grpc {
+                    // Its future is large, and gone before the first call: not for connections without TLS to carry.
+                    Some(endpoint) => Socket::Tls(Box::new(Box::pin(handshake::shake(stream, endpoint, state)).await?)),
+                    None => Socket::Tcp(stream),
+                }
+            }
+            StdSocket::Unix(stream) => Socket::Unix(UnixStream::from_std(stream).ok()?),
         };
-        Ok(Self::new(socket, place, state))
+        Some(Self::new(socket, place, state))
+    }
+
+    /// Who the peer has proved to be, in one word; None where nothing is asked of it.
+    pub fn peer(&self) -> Option<&Arc<str>> {
+        self.peer.as_ref()
     }
 
     fn new(socket: Socket, place: Place, state: &State) -> Self {
@@ -60,12 +93,13 @@ impl Connection {
             }
         };
         let greeting = Greeting { missing_bytes: PREFACE_BYTES, patience: Box::pin(patience) };
-        Self { socket, _place: place, greeting: Some(greeting) }
+        Self { peer: socket.peer(), socket, _place: place, greeting: Some(greeting) }
     }
 
     fn poll_socket(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
             Socket::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
@@ -117,6 +151,7 @@ impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
@@ -128,6 +163,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
             Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
@@ -135,6 +171,7 @@ impl AsyncWrite for Connection {
     fn is_write_vectored(&self) -> bool {
         match &self.socket {
             Socket::Tcp(stream) => stream.is_write_vectored(),
+            Socket::Tls(stream) => stream.is_write_vectored(),
             Socket::Unix(stream) => stream.is_write_vectored(),
         }
     }
@@ -142,6 +179,7 @@ impl AsyncWrite for Connection {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
             Socket::Unix(stream) => Pin::new(stream).poll_flush(context),
         }
     }
@@ -149,6 +187,7 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
             Socket::Unix(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }

@@ -1,21 +1,22 @@
 //! Sockets: bound before anything is served, merged into one stream of connections.
-#![expect(clippy::disallowed_methods, reason = "the one place that opens sockets, and looks at their files")]
+#![expect(clippy::disallowed_methods, reason = "the one place that opens sockets, with the files of Unix sockets")]
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::time::Sleep;
 
+mod unix;
+
 use super::State;
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, SocketOptions};
 use crate::metrics::Shed;
+pub use unix::SocketFile;
 
 /// An address that cannot be listened on: what is wrong, and a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,23 +74,15 @@ pub enum Listener {
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a socket that this process made.
-#[derive(Debug)]
-pub struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Nobody is left who could be told; a file that stays is replaced by the next start.
-        drop(std::fs::remove_file(&self.0));
-    }
-}
-
 impl Listener {
     /// Binds an address.
-    pub async fn bind(address: &ListenAddress) -> Result<Self, BindError> {
+    pub async fn bind(address: &ListenAddress, socket: &SocketOptions) -> Result<Self, BindError> {
         match address {
             ListenAddress::Tcp(tcp) => Ok(Self::Tcp(bind_tcp(*tcp).await?)),
-            ListenAddress::Unix(path) => bind_unix(path, address).await,
+            ListenAddress::Unix(path) => {
+                let (listener, file) = unix::bind(path, address, socket).await?;
+                Ok(Self::Unix(listener, file))
+            }
         }
     }
 
@@ -97,7 +90,7 @@ impl Listener {
     pub fn address(&self) -> String {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(|tcp| tcp.to_string()).unwrap_or_default(),
-            Self::Unix(_, file) => ListenAddress::Unix(file.0.clone()).to_string(),
+            Self::Unix(_, file) => ListenAddress::Unix(file.path().to_owned()).to_string(),
         }
     }
 
@@ -120,22 +113,6 @@ impl Listener {
 /// Binds a TCP address.
 pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|error| BindError::new(&address, &error))
-}
-
-/// Replaces the file of a socket that nobody listens on; anything else at the path is left alone.
-async fn bind_unix(path: &Path, address: &ListenAddress) -> Result<Listener, BindError> {
-    let refused = |reason: &str, hint| BindError { address: address.to_string(), reason: reason.to_owned(), hint };
-    if let Ok(found) = std::fs::symlink_metadata(path) {
-        if !found.file_type().is_socket() {
-            return Err(refused("the file exists and is not a socket", "choose another path, or remove the file"));
-        }
-        if UnixStream::connect(path).await.is_ok() {
-            return Err(BindError::new(address, &io::ErrorKind::AddrInUse.into()));
-        }
-        std::fs::remove_file(path).map_err(|error| BindError::new(address, &error))?;
-    }
-    let listener = UnixListener::bind(path).map_err(|error| BindError::new(address, &error))?;
-    Ok(Listener::Unix(listener, SocketFile(path.to_owned())))
 }
 
 /// A connection that was accepted and counted, on its way to the thread that will serve it.

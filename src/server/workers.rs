@@ -99,8 +99,7 @@ async fn work(mut arriving: mpsc::UnboundedReceiver<Accepted>, serve: Serve, hel
 }
 
 async fn one(accepted: Accepted, Serve { calls, state, max_streams }: Serve, _held: Held) {
-    // A socket that cannot be served is closed, as if its peer had gone.
-    if let Ok(connection) = Connection::open(accepted, &state) {
+    if let Some(connection) = Connection::open(accepted, &state).await {
         http::serve(connection, calls, max_streams, state.stopped()).await;
     }
 }

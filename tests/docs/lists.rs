@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use iamd::metrics::{Metrics, Readings, SnapshotReading};
+use iamd::config::TlsListener;
+use iamd::metrics::{Metrics, Readings, SnapshotReading, TlsReading};
 
 use crate::pages;
 
@@ -15,7 +16,8 @@ fn rows(path: &str) -> Vec<Vec<String>> {
 
 /// `name{labels}` and type of everything that a scrape shows.
 fn exported() -> BTreeSet<(String, String)> {
-    let readings = Readings { snapshot: Some(SnapshotReading::default()), ..Readings::default() };
+    let tls = vec![TlsReading { listener: TlsListener::Grpc, not_after: 0, successful: true }];
+    let readings = Readings { snapshot: Some(SnapshotReading::default()), tls, ..Readings::default() };
     let text = Metrics::new().unwrap().render(&readings);
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     types.map(|(name, kind)| (format!("{name}{}", labels(&text, name)), kind.to_owned())).collect()

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use crate::operator::{ALICE, Nobody, quickstart, serve};
@@ -57,4 +58,30 @@ fn everything_that_is_wrong_is_said_at_once() {
         path = store.path().display()
     );
     assert_eq!(refused(store.path()), (1, expected));
+}
+
+#[test]
+fn sockets_of_other_users() {
+    let (store, folder, nobody) = (quickstart(), tempfile::tempdir().unwrap(), Nobody::new());
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = |path: &Path, more: &[&str]| {
+        let listen = format!("unix:{}", path.display());
+        let words = [&["--listen", &listen][..], more].concat();
+        let output = nobody.iamd(&serve(store.path(), &words)).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap().replace(&listen, "LISTEN")
+    };
+    // Whoever may not connect cannot know whether anybody would answer, and leaves the file alone.
+    let theirs = folder.path().join("theirs.sock");
+    let _listener = UnixListener::bind(&theirs).unwrap();
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o600)).unwrap();
+    let expected = "error: cannot listen on LISTEN: address already in use; hint: stop the process that listens there, or \
+                    choose another address\n";
+    assert_eq!(refused(&theirs, &[]), expected);
+    let expected = "error: cannot listen on LISTEN: the socket cannot be given to --unix-socket-owner; hint: only root can \
+                    give files to other users, and to groups that it is not in; run as that user instead, and leave \
+                    --unix-socket-owner out\n";
+    assert_eq!(refused(&folder.path().join("mine.sock"), &["--unix-socket-owner", "0:0"]), expected);
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [theirs]);
 }

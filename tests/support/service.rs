@@ -48,7 +48,7 @@ impl Service {
         let config = config(flags);
         let state = state(&config);
         let engine = Arc::new(Engine::new(loaded, config.cache_bytes));
-        let listener = Listener::bind(&config.listen[0]).await.unwrap();
+        let listener = Listener::bind(&config.listen[0], &config.unix_socket).await.unwrap();
         let address = listener.address();
         let incoming = Incoming::new(vec![listener], Arc::clone(&state));
         server::serve(&state, &engine, &config.limits, 1, incoming).await.unwrap();

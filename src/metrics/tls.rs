@@ -1,0 +1,97 @@
+//! Metrics of transport security.
+
+use std::fmt::Write;
+
+use metrics::Counter;
+
+use crate::config::TlsListener;
+use crate::reload::ReloadResult;
+
+/// How a handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// The connection is served.
+    Ok,
+    /// The peer does not speak TLS, or not as it is asked to: no certificate, or one of somebody else's authority.
+    Failed,
+    /// The peer's certificate is good, and has none of the allowed names.
+    Refused,
+    /// The peer took too long.
+    Timeout,
+}
+
+impl Handshake {
+    pub(super) const ALL: [Self; 4] = [Self::Ok, Self::Failed, Self::Refused, Self::Timeout];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// What is read of a listener that speaks TLS, when somebody scrapes.
+#[derive(Clone, Debug)]
+pub struct TlsReading {
+    /// Whose certificate it is.
+    pub listener: TlsListener,
+    /// When the first certificate of its chain ends, in seconds since 1970.
+    pub not_after: i64,
+    /// Whether the files on disk are what is active.
+    pub successful: bool,
+}
+
+/// The handles, by listener.
+#[derive(Debug)]
+pub(super) struct TlsMetrics {
+    pub(super) handshakes: [[Counter; Handshake::ALL.len()]; TlsListener::ALL.len()],
+    pub(super) reloads: [[Counter; ReloadResult::ALL.len()]; TlsListener::ALL.len()],
+}
+
+impl super::Metrics {
+    /// A handshake has ended.
+    pub fn handshake(&self, listener: TlsListener, result: Handshake) {
+        if let Some(counter) = self.tls.handshakes.get(listener as usize).and_then(|row| row.get(result as usize)) {
+            counter.increment(1);
+        }
+    }
+
+    /// Files of certificates were looked at.
+    pub fn tls_reload_finished(&self, listener: TlsListener, result: ReloadResult) {
+        if let Some(counter) = self.tls.reloads.get(listener as usize).and_then(|row| row.get(result as usize)) {
+            counter.increment(1);
+        }
+    }
+}
+
+const EXPIRY: &str = "\
+# HELP iamd_tls_certificate_expiry_timestamp_seconds When the first certificate of the chain that is active ends
+# TYPE iamd_tls_certificate_expiry_timestamp_seconds gauge
+";
+
+const SUCCESSFUL: &str = "\
+# HELP iamd_tls_last_reload_successful 1 if the certificate on disk is what is active, 0 if it was rejected
+# TYPE iamd_tls_last_reload_successful gauge
+";
+
+/// Written by hand: without TLS there must be no series, since a time of 0 would look like a certificate that has expired.
+pub(super) fn render(readings: &[TlsReading], text: &mut String) {
+    if readings.is_empty() {
+        return;
+    }
+    text.push_str(EXPIRY);
+    for TlsReading { listener, not_after, .. } in readings {
+        let listener = listener.as_str();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "iamd_tls_certificate_expiry_timestamp_seconds{{listener=\"{listener}\"}} {not_after}");
+    }
+    text.push_str(SUCCESSFUL);
+    for TlsReading { listener, successful, .. } in readings {
+        let (listener, successful) = (listener.as_str(), u8::from(*successful));
+        let _ = writeln!(text, "iamd_tls_last_reload_successful{{listener=\"{listener}\"}} {successful}");
+    }
+}

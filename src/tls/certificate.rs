@@ -1,0 +1,75 @@
+//! What a certificate says, as far as people and flags ask for it.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use sha2::{Digest as _, Sha256};
+use x509_cert::der::Decode;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+use crate::config::san::San;
+
+/// A certificate, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whom it is for, as `CN=cart,O=Acme`; often empty.
+    pub subject: String,
+    /// Whom else it is for. Names of other kinds are left out.
+    pub names: Vec<San>,
+    /// Until when it is good.
+    pub not_after: jiff::Timestamp,
+    /// SHA-256, in hex.
+    pub fingerprint: String,
+}
+
+impl Certificate {
+    /// Reads a certificate. The error says what is wrong with it.
+    pub fn parse(der: &[u8]) -> Result<Self, String> {
+        let parsed = x509_cert::Certificate::from_der(der).map_err(|error| error.to_string())?.tbs_certificate;
+        let names = match parsed.get::<SubjectAltName>().map_err(|error| error.to_string())? {
+            Some((_, names)) => names.0.iter().filter_map(san).collect(),
+            None => Vec::new(),
+        };
+        let seconds = i64::try_from(parsed.validity.not_after.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+        let not_after = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+        Ok(Self { subject: parsed.subject.to_string(), names, not_after, fingerprint: fingerprint(der) })
+    }
+
+    /// Who has it, in one word: the first URI, else the first DNS name, else the subject.
+    pub fn identity(&self) -> String {
+        let uri = self.names.iter().find(|name| matches!(name, San::Uri(_)));
+        let dns = || self.names.iter().find(|name| matches!(name, San::Dns(_)));
+        uri.or_else(dns).map_or_else(|| self.subject.clone(), ToString::to_string)
+    }
+}
+
+/// Who has this certificate; of one that cannot be read, the fingerprint.
+pub fn identity(der: &[u8]) -> String {
+    let named = Certificate::parse(der).map(|certificate| certificate.identity());
+    named.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("sha256:{}", fingerprint(der)))
+}
+
+fn fingerprint(der: &[u8]) -> String {
+    Sha256::digest(der).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn san(name: &GeneralName) -> Option<San> {
+    match name {
+        GeneralName::UniformResourceIdentifier(uri) => Some(San::Uri(uri.to_string())),
+        GeneralName::DnsName(name) => Some(San::Dns(name.to_string())),
+        GeneralName::Rfc822Name(email) => Some(San::Email(email.to_string())),
+        GeneralName::IpAddress(octets) => {
+            let v4 = <[u8; 4]>::try_from(octets.as_bytes()).map(IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(octets.as_bytes()).map(IpAddr::from)).ok().map(San::Ip)
+        }
+        GeneralName::OtherName(_)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::EdiPartyName(_)
+        | GeneralName::RegisteredId(_) => None,
+    }
+}

@@ -1,0 +1,87 @@
+//! Who a peer has proved to be.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+use clap::Parser;
+use iamd::cli::{Cli, Command};
+use iamd::config::Config;
+use iamd::metrics::Metrics;
+use iamd::server::State;
+use iamd::server::connection::Connection;
+use iamd::server::incoming::{Incoming, Listener};
+use iamd::tls::Endpoints;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::authority::{Authority, Files};
+use crate::caller::Caller;
+
+/// A listener, and what it makes of the next connection.
+struct Scene {
+    address: String,
+    incoming: Incoming,
+    state: Arc<State>,
+}
+
+impl Scene {
+    async fn new(listen: &str, flags: &[String]) -> Self {
+        let words = ["iamd", "serve", "--policies", "unused", "--listen", listen];
+        let words = words.iter().copied().chain(flags.iter().map(String::as_str));
+        let Command::Serve(args) = Cli::try_parse_from(words).unwrap().command else { panic!("not `serve`") };
+        let config = Config::check(&args).unwrap();
+        let mut state = State::new(&config.limits, Arc::new(Metrics::new().unwrap()));
+        state.tls = Endpoints::load(&config).unwrap();
+        let state = Arc::new(state);
+        let listener = Listener::bind(&config.listen[0], &config.unix_socket).await.unwrap();
+        let address = listener.address();
+        let incoming = Incoming::new(vec![listener], Arc::clone(&state));
+        Self { address, incoming, state }
+    }
+
+    async fn peer(&mut self) -> Option<String> {
+        let accepted = self.incoming.next().await;
+        Connection::open(accepted, &self.state).await.unwrap().peer().map(ToString::to_string)
+    }
+}
+
+#[tokio::test]
+async fn of_plaintext_nothing_is_known() {
+    let mut scene = Scene::new("127.0.0.1:0", &[]).await;
+    let _client = TcpStream::connect(&scene.address).await.unwrap();
+    assert_eq!(scene.peer().await, None);
+}
+
+#[tokio::test]
+async fn at_a_unix_socket_the_kernel_says_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let mut scene = Scene::new(&format!("unix:{}", path.display()), &[]).await;
+    let _client = UnixStream::connect(&path).await.unwrap();
+    assert_eq!(scene.peer().await, Some(format!("uid={}", fs::metadata(folder.path()).unwrap().uid())));
+}
+
+#[tokio::test]
+async fn over_tls_its_certificate_says_it() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.server(), &authority.pem);
+    for (mutual, subject, names, expected) in [
+        (true, "cart", &["cart.example", "spiffe://acme/cart", "spiffe://acme/other"][..], Some("spiffe://acme/cart")),
+        (true, "cart", &["192.0.2.1", "cart.example", "b.example"], Some("cart.example")),
+        (true, "cart", &["192.0.2.1"], Some("CN=cart")),
+        (false, "cart", &["cart.example"], None),
+    ] {
+        let mut scene = Scene::new("127.0.0.1:0", &files.flags("tls", mutual)).await;
+        let caller = Caller::new(&authority.pem, Some(&authority.issue(subject, names)));
+        let address = scene.address.clone();
+        let (_client, peer) = tokio::join!(caller.tls(&address), scene.peer());
+        assert_eq!(peer.as_deref(), expected, "{names:?}");
+    }
+    // Nothing to go by but the certificate itself.
+    let mut scene = Scene::new("127.0.0.1:0", &files.flags("tls", true)).await;
+    let caller = Caller::new(&authority.pem, Some(&authority.issue("", &["192.0.2.1"])));
+    let address = scene.address.clone();
+    let (_client, peer) = tokio::join!(caller.tls(&address), scene.peer());
+    let peer = peer.unwrap();
+    assert!(peer.starts_with("sha256:") && peer.len() == 7 + 64, "{peer}");
+}

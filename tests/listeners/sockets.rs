@@ -1,0 +1,82 @@
+//! Unix sockets: who may connect, from their first moment.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use crate::program::{Program, run, store, unix};
+
+fn start(path: &Path, flags: &[&str]) -> Program {
+    Program::start_on(&["--listen", &unix(path)], flags)
+}
+
+/// Nothing else is left beside the socket.
+fn mode(path: &Path) -> u32 {
+    let entries = fs::read_dir(path.parent().unwrap()).unwrap();
+    assert_eq!(entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>(), [path]);
+    let found = fs::symlink_metadata(path).unwrap();
+    assert!(found.file_type().is_socket());
+    found.permissions().mode() & 0o7777
+}
+
+#[test]
+fn the_mode_is_as_the_flag_says() {
+    for (flags, expected) in
+        [(&[][..], 0o660), (&["--unix-socket-mode", "0600"], 0o600), (&["--unix-socket-mode", "777"], 0o777)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("iamd.sock");
+        // Killed before: the file that is left is replaced.
+        drop(UnixListener::bind(&path).unwrap());
+        let _program = start(&path, flags);
+        assert_eq!(mode(&path), expected);
+        assert_eq!(run(&["healthcheck", "--address", &unix(&path)]), (0, String::new()));
+    }
+}
+
+#[test]
+fn the_owner_is_as_the_flag_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("iamd.sock");
+    let (user, group) = (fs::metadata(folder.path()).unwrap().uid(), fs::metadata(folder.path()).unwrap().gid());
+    let (user, group) = if user == 0 { (1234, 5678) } else { (user, group) };
+    let _program = start(&path, &["--unix-socket-owner", &format!("{user}:{group}")]);
+    let found = fs::metadata(&path).unwrap();
+    assert_eq!((found.uid(), found.gid()), (user, group));
+    assert_eq!(mode(&path), 0o660);
+}
+
+#[test]
+fn a_path_that_is_too_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s".repeat(110));
+    let store = store();
+    let policies = store.path().to_str().unwrap();
+    let long = folder.path().join("d".repeat(110));
+    fs::create_dir(&long).unwrap();
+    for path in [path, long.join("s")] {
+        let listen = unix(&path);
+        let words = ["serve", "--policies", policies, "--admin-listen", "127.0.0.1:0", "--listen", &listen];
+        let expected = format!(
+            "error: cannot listen on {listen}: the path is too long for a socket; hint: choose a path of 90 bytes at most\n"
+        );
+        assert_eq!(run(&words), (1, expected));
+        assert_eq!(
+            fs::read_dir(path.parent().unwrap()).unwrap().filter(|e| e.as_ref().unwrap().path() != long).count(),
+            0
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_somebody_elses_by_then_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("iamd.sock");
+    let mut program = start(&path, &["--drain-delay", "0s"]);
+    fs::remove_file(&path).unwrap();
+    let _other = UnixListener::bind(&path).unwrap();
+    program.signal("TERM");
+    assert_eq!(program.ended().0, 0);
+    assert!(path.exists());
+}
