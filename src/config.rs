@@ -9,12 +9,14 @@ use crate::arn::AccountId;
 use crate::directory::StoreOptions;
 
 mod args;
+pub mod otel;
 mod parse;
 pub mod san;
 pub mod sockets;
 pub mod tls;
 
 pub use args::ServeArgs;
+pub use otel::TraceOptions;
 use parse::Checker;
 pub use sockets::SocketOptions;
 pub use tls::{TlsListener, TlsOptions, TlsVersion};
@@ -156,7 +158,7 @@ pub enum LogFormat {
 /// A flag that cannot be used as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Name of the flag, with its dashes.
+    /// Name of the flag, with its dashes; or of a variable that no flag has.
     pub flag: &'static str,
     /// What is wrong, and what is allowed.
     pub message: String,

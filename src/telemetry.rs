@@ -1,4 +1,4 @@
-//! Logs: structured, on stderr, JSON when nobody watches.
+//! Logs: structured, on stderr, JSON when nobody watches. And spans, for a collector, if there is one: [`traces`].
 
 use std::io::{self, IsTerminal};
 
@@ -7,6 +7,8 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogOptions};
+
+pub mod traces;
 
 /// Installs the log for the whole process, panics included. A second call has no effect: the first log stays.
 pub fn init(options: &LogOptions) {

@@ -13,12 +13,14 @@ use crate::config::{Config, TlsListener};
 mod build;
 pub mod certificate;
 pub mod client;
+mod collector;
 mod endpoint;
 mod files;
 mod keeping;
 mod verifier;
 
 pub use certificate::Certificate;
+pub use collector::collector;
 pub use endpoint::{Active, Endpoint, Trouble, is_refusal};
 pub use keeping::{Keeping, Options, keep};
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{AccountId, Config, ListenAddress, LogFormat, Problem, is_partition};
+use super::{AccountId, ListenAddress, LogFormat, Problem, is_partition};
 
 /// Far beyond what anybody means, and far from where adding it to the time of day would overflow.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -28,8 +28,8 @@ impl Checker {
         self.problems.iter().all(|problem| problem.flag != flag)
     }
 
-    pub(super) fn finish(self, config: Config) -> Result<Config, Vec<Problem>> {
-        if self.problems.is_empty() { Ok(config) } else { Err(self.problems) }
+    pub(super) fn finish<C>(self, checked: C) -> Result<C, Vec<Problem>> {
+        if self.problems.is_empty() { Ok(checked) } else { Err(self.problems) }
     }
 
     pub(super) fn listen(&mut self, flag: &'static str, texts: &[String]) -> Vec<ListenAddress> {

@@ -1,0 +1,254 @@
+//! What became of every span: around the SDK's queue, and around its exporter.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use opentelemetry::Context;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
+
+/// A collector that is away is away for long, and batches are many.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Written by the threads that serve and the one that exports; read by scrapes.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Spans in the SDK's queue, and those that are about to be.
+    waiting: AtomicUsize,
+    exported: AtomicU64,
+    queue_full: AtomicU64,
+    export_failed: AtomicU64,
+}
+
+/// What became of spans so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The collector has taken them.
+    pub exported: u64,
+    /// There was no room for them.
+    pub queue_full: u64,
+    /// The collector did not take them.
+    pub export_failed: u64,
+    /// In the queue.
+    pub waiting: usize,
+}
+
+impl Counts {
+    pub(super) fn reading(&self) -> Reading {
+        Reading {
+            exported: self.exported.load(Ordering::Relaxed),
+            queue_full: self.queue_full.load(Ordering::Relaxed),
+            export_failed: self.export_failed.load(Ordering::Relaxed),
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The SDK's queue. It drops what it has no room for, and tells nobody; so it is never asked to.
+#[derive(Debug)]
+pub(super) struct Bounded<Q> {
+    queue: Q,
+    counts: Arc<Counts>,
+    most: usize,
+}
+
+impl<Q> Bounded<Q> {
+    pub(super) fn new(queue: Q, counts: Arc<Counts>, most: usize) -> Self {
+        Self { queue, counts, most }
+    }
+}
+
+impl<Q: SpanProcessor> SpanProcessor for Bounded<Q> {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        self.queue.on_start(span, context);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        // INVARIANT: `waiting` is at least what is in the queue: it grows before a span is put in, and falls after spans
+        // were taken out. So there is room.
+        if self.counts.waiting.fetch_add(1, Ordering::AcqRel) >= self.most {
+            self.counts.waiting.fetch_sub(1, Ordering::AcqRel);
+            self.counts.queue_full.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.queue.on_end(span);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.queue.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.queue.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.queue.set_resource(resource);
+    }
+}
+
+/// The exporter; says what goes wrong, but not each time.
+#[derive(Debug)]
+pub(super) struct Watched<E> {
+    exporter: E,
+    counts: Arc<Counts>,
+    /// Of the thread that exports alone.
+    said: Mutex<Said>,
+}
+
+/// What the log knows.
+#[derive(Debug, Default)]
+struct Said {
+    /// When it last heard of a fault; None: all is well.
+    fault: Option<Instant>,
+    /// Spans that were dropped by the end of the last batch.
+    dropped: u64,
+}
+
+impl<E> Watched<E> {
+    pub(super) fn new(exporter: E, counts: Arc<Counts>) -> Self {
+        Self { exporter, counts, said: Mutex::default() }
+    }
+
+    /// A fault is said at once and then each minute, an error as well as spans for which there was no room; that all is
+    /// well again, once.
+    fn say(&self, result: &OTelSdkResult) {
+        let Reading { queue_full, export_failed, .. } = self.counts.reading();
+        let dropped = queue_full + export_failed;
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_well = result.is_ok() && dropped == said.dropped;
+        said.dropped = dropped;
+        if said.fault.is_some_and(|fault| fault.elapsed() < SAY_AGAIN) || is_well && said.fault.is_none() {
+            return;
+        }
+        said.fault = (!is_well).then(Instant::now);
+        match result {
+            Ok(()) if is_well => tracing::info!(dropped, "the collector takes all spans again"),
+            Ok(()) => tracing::warn!(dropped, "spans are lost: they come faster than the collector takes them"),
+            Err(error) => tracing::warn!(dropped, %error, "spans are lost: the collector does not take them"),
+        }
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for Watched<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        self.counts.waiting.fetch_sub(spans, Ordering::AcqRel);
+        let result = self.exporter.export(batch).await;
+        let counter = if result.is_ok() { &self.counts.exported } else { &self.counts.export_failed };
+        counter.fetch_add(spans as u64, Ordering::Relaxed);
+        self.say(&result);
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A queue that keeps what it gets.
+    #[derive(Debug, Default)]
+    struct Kept(Arc<AtomicUsize>);
+
+    impl SpanProcessor for Kept {
+        fn on_start(&self, _: &mut Span, _: &Context) {}
+
+        fn on_end(&self, _: SpanData) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    /// Spans of which the collector takes those of even batches.
+    #[derive(Debug, Default)]
+    struct Picky;
+
+    impl SpanExporter for Picky {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            let even = batch.len().is_multiple_of(2);
+            even.then_some(()).ok_or_else(|| opentelemetry_sdk::error::OTelSdkError::InternalFailure("odd".to_owned()))
+        }
+    }
+
+    fn spans(count: usize) -> Vec<SpanData> {
+        use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+        let made = Arc::new(Mutex::new(Vec::new()));
+        #[derive(Debug)]
+        struct Taken(Arc<Mutex<Vec<SpanData>>>);
+        impl SpanProcessor for Taken {
+            fn on_start(&self, _: &mut Span, _: &Context) {}
+            fn on_end(&self, span: SpanData) {
+                self.0.lock().unwrap().push(span);
+            }
+            fn force_flush(&self) -> OTelSdkResult {
+                Ok(())
+            }
+            fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+                Ok(())
+            }
+        }
+        let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder();
+        let tracer = provider.with_span_processor(Taken(Arc::clone(&made))).build().tracer("test");
+        (0..count).for_each(|_| drop(tracer.start("span")));
+        std::mem::take(&mut made.lock().unwrap())
+    }
+
+    #[test]
+    fn no_span_is_lost_in_silence() {
+        let (counts, kept) = (Arc::new(Counts::default()), Kept::default());
+        let in_queue = Arc::clone(&kept.0);
+        let queue = Bounded::new(kept, Arc::clone(&counts), 3);
+        let exporter = Watched::new(Picky, Arc::clone(&counts));
+        spans(5).into_iter().for_each(|span| queue.on_end(span));
+        assert_eq!(in_queue.load(Ordering::Relaxed), 3, "never more than fit");
+        assert_eq!(counts.reading(), Reading { waiting: 3, queue_full: 2, ..Reading::default() });
+
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert!(runtime.block_on(exporter.export(spans(2))).is_ok());
+        assert!(runtime.block_on(exporter.export(spans(1))).is_err());
+        assert_eq!(counts.reading(), Reading { waiting: 0, queue_full: 2, exported: 2, export_failed: 1 });
+    }
+
+    #[test]
+    fn faults_are_said_now_and_then() {
+        let counts = Arc::new(Counts::default());
+        let exporter = Watched::new(Picky, Arc::clone(&counts));
+        let fault = || Err(opentelemetry_sdk::error::OTelSdkError::InternalFailure("gone".to_owned()));
+        let said = || exporter.said.lock().unwrap().fault;
+        exporter.say(&Ok(()));
+        assert_eq!(said(), None);
+        exporter.say(&fault());
+        let first = said();
+        assert!(first.is_some());
+        exporter.say(&fault());
+        exporter.say(&Ok(()));
+        assert_eq!(said(), first, "a minute has not passed");
+        exporter.said.lock().unwrap().fault = Instant::now().checked_sub(SAY_AGAIN);
+        exporter.say(&Ok(()));
+        assert_eq!(said(), None, "all is well again");
+        counts.queue_full.store(1, Ordering::Relaxed);
+        exporter.say(&Ok(()));
+        assert!(said().is_some(), "what has no room is lost, too");
+    }
+}
