@@ -9,9 +9,13 @@ use crate::arn::AccountId;
 use crate::directory::StoreOptions;
 
 mod args;
+mod connections;
+mod overload;
 mod parse;
 
 pub use args::ServeArgs;
+pub use connections::ConnectionLimits;
+pub use overload::{MemoryLimit, Overload};
 use parse::Checker;
 
 /// Everything that the service is told, checked.
@@ -90,6 +94,10 @@ pub struct Limits {
     pub request_bytes: usize,
     /// What one request may hold.
     pub request: RequestLimits,
+    /// What one connection may take.
+    pub connection: ConnectionLimits,
+    /// When there is too much to do.
+    pub overload: Overload,
 }
 
 /// What one request may hold.
@@ -246,6 +254,8 @@ fn limits(args: &ServeArgs, check: &mut Checker) -> Limits {
             session_policies: check.number("--max-session-policies", &args.max_session_policies, 0..=1_000),
             session_policy_bytes: check.size("--max-session-policy-bytes", &args.max_session_policy_bytes, 0..=1 << 30),
         },
+        connection: args.connections.check(check),
+        overload: args.overload.check(check),
     }
 }
 

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 
+use super::connections::ConnectionArgs;
+use super::overload::OverloadArgs;
+
 /// Serve decisions over gRPC.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ServeArgs {
@@ -116,6 +119,14 @@ pub struct ServeArgs {
         help_heading = "Limits"
     )]
     pub max_session_policy_bytes: String,
+
+    /// What a connection may take.
+    #[command(flatten)]
+    pub connections: ConnectionArgs,
+
+    /// When there is too much to do.
+    #[command(flatten)]
+    pub overload: OverloadArgs,
 
     /// Threads that serve [default: one per core]
     #[arg(long, env = "IAMD_WORKER_THREADS", value_name = "N")]

@@ -21,7 +21,8 @@ use tower::Service as _;
 
 use super::grpc::{Answers, Authorization, Batch, Unary};
 use super::messages::RequestBody;
-use super::{State, convert, limits};
+use super::memory::Tightness;
+use super::{State, convert, limits, patience, queue};
 use crate::metrics::{Rpc, Shed};
 
 /// All services, behind limits and metrics.
@@ -42,12 +43,14 @@ impl Calls {
     /// A call, from its head on.
     pub fn call<B: RequestBody>(&self, request: Request<B>) -> CallFuture<B> {
         let rpc = Rpc::of(request.uri().path());
-        if !self.admit(rpc) {
-            return self.refuse(rpc);
+        if let Some(reason) = self.reason_to_refuse(rpc) {
+            return self.refuse(rpc, reason);
         }
         let timeout = self.timeout(rpc, request.headers());
-        let call = Call { state: Arc::clone(&self.state), rpc, started: Instant::now(), timeout, code: None };
-        CallFuture { answer: self.answer(rpc, timeout, request), timer: None, call: Some(call) }
+        let started = Instant::now();
+        queue::now(started);
+        let call = Call { state: Arc::clone(&self.state), rpc, started, timeout, code: None };
+        CallFuture { answer: self.answer(rpc, timeout, request), timer: None, call: Some(call), polled: false }
     }
 
     fn answer<B: RequestBody>(&self, rpc: Rpc, timeout: Option<Duration>, request: Request<B>) -> Answer<B> {
@@ -67,20 +70,36 @@ impl Calls {
         }
     }
 
-    /// Health gets in always: a full service is not a dead one.
-    fn admit(&self, rpc: Rpc) -> bool {
+    /// None: the call is in. Health gets in always: a full service is not a dead one.
+    fn reason_to_refuse(&self, rpc: Rpc) -> Option<Shed> {
         if rpc.is_health() {
             self.state.in_flight.enter_always();
-            return true;
+            return None;
         }
-        self.state.in_flight.enter()
+        if self.state.memory.tightness() != Tightness::None && self.is_too_large(rpc) {
+            return Some(Shed::Memory);
+        }
+        (!self.state.in_flight.enter()).then_some(Shed::InFlight)
     }
 
-    fn refuse<B>(&self, rpc: Rpc) -> CallFuture<B> {
-        self.state.metrics.shed(Shed::InFlight);
+    #[cold]
+    fn is_too_large(&self, rpc: Rpc) -> bool {
+        match self.state.memory.tightness() {
+            Tightness::None => false,
+            Tightness::High => matches!(rpc, Rpc::BatchIsAuthorized | Rpc::StreamIsAuthorized),
+            Tightness::Critical => true,
+        }
+    }
+
+    #[cold]
+    fn refuse<B>(&self, rpc: Rpc, reason: Shed) -> CallFuture<B> {
+        self.state.metrics.shed(reason);
         self.state.metrics.rpc_finished(rpc, Code::ResourceExhausted, Duration::ZERO);
-        let status = convert::overloaded(self.state.in_flight.limit());
-        CallFuture { answer: Answer::Refused(Some(status)), timer: None, call: None }
+        let status = match reason {
+            Shed::Memory => convert::memory_is_tight(),
+            Shed::InFlight | Shed::Connections | Shed::Queue => convert::overloaded(self.state.in_flight.limit()),
+        };
+        CallFuture { answer: Answer::Refused(Some(status)), timer: None, call: None, polled: true }
     }
 
     /// The client's deadline, or for a unary call the service's own if that is sooner.
@@ -127,7 +146,9 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
+        let now = Instant::now();
+        queue::now(now);
+        let took = now.saturating_duration_since(self.started);
         let late = self.timeout.is_some_and(|timeout| took >= timeout);
         let code = match self.code {
             Some(code) => code,
@@ -156,6 +177,8 @@ pub struct CallFuture<B> {
     /// Made only when the answer is not there at once, which is rare: a decision does not wait.
     timer: Option<Pin<Box<Sleep>>>,
     call: Option<Call>,
+    /// Whether its turn has come.
+    polled: bool,
 }
 
 impl<B> std::fmt::Debug for CallFuture<B> {
@@ -181,6 +204,18 @@ impl<B: RequestBody> CallFuture<B> {
             Ok(content) => self.begin(content),
             Err(status) => self.end(status),
         })
+    }
+
+    /// Whether the call's turn has come too late: then it is refused, or its time is up already.
+    fn waited_too_long(&self) -> Option<Status> {
+        let call = self.call.as_ref().filter(|call| !call.rpc.is_health())?;
+        if call.state.queue_time.is_some_and(queue::is_too_long) {
+            call.state.metrics.shed(Shed::Queue);
+            return Some(convert::queue_is_long());
+        }
+        let timeout = call.timeout?;
+        let waited = queue::last_seen()?.saturating_duration_since(call.started);
+        (waited >= timeout).then(|| convert::deadline_exceeded(timeout))
     }
 
     /// DEADLINE_EXCEEDED, once it is.
@@ -217,9 +252,14 @@ impl<B: RequestBody> Future for CallFuture<B> {
     type Output = Result<Response<CallBody<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let first_time = !std::mem::replace(&mut self.polled, true);
+        if let Some(status) = first_time.then(|| self.waited_too_long()).flatten() {
+            return Poll::Ready(Ok(self.end(status)));
+        }
         let mut polled = self.poll_answer(context);
         if polled.is_pending() {
             polled = self.poll_deadline(context).map(|status| self.end(status));
+            patience::nothing_to_say();
         }
         polled.map(Ok)
     }
@@ -295,7 +335,7 @@ impl<B: RequestBody> http_body::Body for CallBody<B> {
             }
             Poll::Ready(Some(Err(status))) => finish(&mut self.call, status.code()),
             Poll::Ready(None) => finish(&mut self.call, Code::Unknown),
-            Poll::Pending => {}
+            Poll::Pending => patience::nothing_to_say(),
         }
         polled
     }

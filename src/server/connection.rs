@@ -1,15 +1,19 @@
-//! One connection: counted while it is open, and given up when its peer keeps silent.
+//! One connection: counted while it is open, and given up when its peer keeps silent or takes nothing.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Sleep;
 
 use super::State;
 use super::incoming::{Accepted, Place, StdSocket};
+use super::life::Use;
+use crate::config::ConnectionLimits;
 
 /// A connected socket of either kind.
 #[derive(Debug)]
@@ -29,10 +33,13 @@ const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// An open connection; counted until it is dropped.
 pub struct Connection {
     socket: Socket,
-    _place: Place,
+    place: Place,
     /// Until the peer has introduced itself. The server behind takes over from there, with its own pings and its own way
     /// to say goodbye.
     greeting: Option<Greeting>,
+    write_timeout: Duration,
+    /// Since when the peer takes nothing of what it is sent.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 struct Greeting {
@@ -42,16 +49,16 @@ struct Greeting {
 
 impl Connection {
     /// On the runtime of this thread.
-    pub fn open(accepted: Accepted, state: &State) -> io::Result<Self> {
+    pub fn open(accepted: Accepted, state: &State, limits: &ConnectionLimits) -> io::Result<Self> {
         let Accepted { socket, place } = accepted;
         let socket = match socket {
             StdSocket::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
             StdSocket::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
         };
-        Ok(Self::new(socket, place, state))
+        Ok(Self::new(socket, place, state, limits))
     }
 
-    fn new(socket: Socket, place: Place, state: &State) -> Self {
+    fn new(socket: Socket, place: Place, state: &State, limits: &ConnectionLimits) -> Self {
         let stopped = state.stopped();
         let patience = async {
             tokio::select! {
@@ -60,7 +67,12 @@ impl Connection {
             }
         };
         let greeting = Greeting { missing_bytes: PREFACE_BYTES, patience: Box::pin(patience) };
-        Self { socket, _place: place, greeting: Some(greeting) }
+        Self { socket, place, greeting: Some(greeting), write_timeout: limits.write_timeout, stalled: None }
+    }
+
+    /// How it is used.
+    pub fn usage(&self) -> &Arc<Use> {
+        &self.place.usage
     }
 
     fn poll_socket(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -82,6 +94,19 @@ impl Connection {
             Some(greeting) => greeting.patience.as_mut().poll(context).map(Ok),
             None => Poll::Pending,
         }
+    }
+}
+
+impl Connection {
+    /// What was written, or an error if that has been nothing for too long.
+    fn in_time(&mut self, written: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let limit = self.write_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -115,10 +140,11 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        };
+        self.in_time(written, context)
     }
 
     fn poll_write_vectored(
@@ -126,10 +152,11 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
+        };
+        self.in_time(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
