@@ -21,6 +21,7 @@ pub mod calls;
 pub mod connection;
 pub mod convert;
 pub mod decide;
+pub mod descriptors;
 pub mod grpc;
 pub mod health;
 pub mod http;
@@ -78,7 +79,7 @@ impl State {
             metrics,
             readiness: Readiness::default(),
             in_flight: Gate::new(limits.in_flight),
-            connections: Gate::new(limits.connections),
+            connections: Gate::new(descriptors::connections_that_fit(limits.connections)),
             memory: Arc::new(Memory::new(&limits.overload)),
             request_bytes: limits.request_bytes,
             queue_time: limits.overload.queue_time,

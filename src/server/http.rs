@@ -48,17 +48,23 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Gather {
 fn answer_arrived(usage: &Use, write_timeout: Duration) -> bool {
     let mut calls = ARRIVED.take();
     let any = !calls.is_empty();
-    for mut call in calls.drain(..) {
-        // A task of its own polls it anew, so whom it would wake now does not matter. A fault of ours (already printed by
-        // the panic hook) ends this call alone: what is dropped is reset.
-        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
-        if matches!(polled, Ok(Poll::Pending)) {
-            tokio::spawn(Patient::new(call, write_timeout, usage.open()));
+    for call in calls.drain(..) {
+        // A fault of ours (already printed by the panic hook) ends this call alone: what is dropped is reset.
+        let polled = catch_unwind(AssertUnwindSafe(|| answer(call)));
+        if let Ok(Some(waiting)) = polled {
+            tokio::spawn(Patient::new(waiting, write_timeout, usage.open()));
         }
     }
     // Its memory is used again. INVARIANT: nothing was gathered meanwhile, only a connection's poll does that.
     ARRIVED.set(calls);
     any
+}
+
+/// Polls a call once; what is left of it. In a fault it is dropped while that unwinds, which tells it what happened.
+fn answer(mut call: Call) -> Option<Call> {
+    // A task of its own polls it anew, so whom it would wake now does not matter.
+    let answered = call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+    (!answered).then_some(call)
 }
 
 /// Serves a connection until its end, or until `stopped` and the end of the calls in it.
