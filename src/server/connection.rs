@@ -85,7 +85,10 @@ impl Connection {
     fn count_greeting(&mut self, read: usize) {
         match &mut self.greeting {
             Some(greeting) if greeting.missing_bytes > read => greeting.missing_bytes -= read,
-            _ => self.greeting = None,
+            _ => {
+                self.greeting = None;
+                self.place.usage.note_greeting();
+            }
         }
     }
 

@@ -15,6 +15,8 @@ use crate::config::ConnectionLimits;
 /// How a connection is used. Written by the thread that serves it.
 #[derive(Debug, Default)]
 pub struct Use {
+    /// Whether the peer has introduced itself.
+    greeted: AtomicBool,
     /// Whether there was a call ever.
     called: AtomicBool,
     /// Grows with calls.
@@ -26,6 +28,11 @@ pub struct Use {
 }
 
 impl Use {
+    /// The peer has introduced itself.
+    pub fn note_greeting(&self) {
+        self.greeted.store(true, Ordering::Relaxed);
+    }
+
     /// Calls have come.
     pub fn note_calls(&self) {
         // One writer: nothing is lost between load and store.
@@ -36,6 +43,11 @@ impl Use {
     /// To be held by a call as long as it is not answered.
     pub fn open(&self) -> Arc<()> {
         Arc::clone(&self.open)
+    }
+
+    fn send_away(&self) -> bool {
+        self.sent_away.notify_one();
+        true
     }
 
     fn is_in_use(&self) -> bool {
@@ -102,32 +114,47 @@ async fn idleness(limit: Option<Duration>, usage: &Use) {
     }
 }
 
-/// The connections that have not made a call yet, the oldest first. Where all places are taken, a newcomer gets the
-/// place of the oldest of them: whoever opens connections for their own sake takes places from himself.
+/// The connections that have not made a call yet. Where all places are taken, a newcomer gets that of the oldest of them,
+/// of one that has not even introduced itself if there is such: whoever opens connections for their own sake takes
+/// places from himself.
 #[derive(Debug, Default)]
-pub struct Silent(VecDeque<Weak<Use>>);
+pub struct Silent {
+    /// The oldest first.
+    newcomers: VecDeque<Weak<Use>>,
+    /// Those that have introduced themselves, as far as is known: the oldest first.
+    greeted: VecDeque<Weak<Use>>,
+}
 
 impl Silent {
     /// A connection has been opened; `most` can be open at a time.
     pub fn add(&mut self, usage: &Arc<Use>, most: usize) {
         // Those that have called or gone leave when they are met; before there are twice as many as there can be, all of
         // them.
-        if self.0.len() >= most.saturating_mul(2) {
-            self.0.retain(|usage| usage.upgrade().is_some_and(|usage| !usage.called.load(Ordering::Relaxed)));
-        }
-        self.0.push_back(Arc::downgrade(usage));
-    }
-
-    /// Closes the oldest; false if there is none.
-    pub fn send_oldest_away(&mut self) -> bool {
-        while let Some(oldest) = self.0.pop_front() {
-            if let Some(usage) = oldest.upgrade().filter(|usage| !usage.called.load(Ordering::Relaxed)) {
-                usage.sent_away.notify_one();
-                return true;
+        if self.newcomers.len() + self.greeted.len() >= most.saturating_mul(2) {
+            for queue in [&mut self.newcomers, &mut self.greeted] {
+                queue.retain(|usage| silent(usage).is_some());
             }
         }
-        false
+        self.newcomers.push_back(Arc::downgrade(usage));
     }
+
+    /// Closes one; false if there is none.
+    pub fn send_oldest_away(&mut self) -> bool {
+        while let Some(oldest) = self.newcomers.pop_front() {
+            match silent(&oldest) {
+                Some(usage) if usage.greeted.load(Ordering::Relaxed) => self.greeted.push_back(oldest),
+                Some(usage) => return usage.send_away(),
+                None => {}
+            }
+        }
+        let oldest = std::iter::from_fn(|| self.greeted.pop_front()).find_map(|oldest| silent(&oldest));
+        oldest.is_some_and(|usage| usage.send_away())
+    }
+}
+
+/// It, if it is still there and has not made a call.
+fn silent(usage: &Weak<Use>) -> Option<Arc<Use>> {
+    usage.upgrade().filter(|usage| !usage.called.load(Ordering::Relaxed))
 }
 
 #[cfg(test)]
@@ -176,16 +203,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_oldest_that_never_called_goes_first() {
+    async fn the_oldest_goes_first_of_those_that_never_called_or_spoke() {
         let mut silent = Silent::default();
         let uses: Vec<Arc<Use>> = (0..4).map(|_| Arc::default()).collect();
         uses.iter().for_each(|usage| silent.add(usage, 2));
         uses[0].note_calls();
         let [_, second, third, fourth] = uses.try_into().unwrap();
         drop(second);
+        third.note_greeting();
+        assert!(silent.send_oldest_away());
+        fourth.sent_away.notified().await;
         assert!(silent.send_oldest_away());
         third.sent_away.notified().await;
-        fourth.note_calls();
         assert!(!silent.send_oldest_away());
     }
 }

@@ -8,6 +8,7 @@
     reason = "tests; helpers of tests are not recognized as such"
 )]
 
+mod faults;
 mod operator;
 #[path = "../support/program.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
