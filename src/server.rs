@@ -35,6 +35,7 @@ pub mod queue;
 pub mod rarely;
 pub mod readiness;
 pub mod shutdown;
+pub mod unread;
 pub mod workers;
 
 use calls::Calls;
@@ -61,6 +62,8 @@ pub struct State {
     pub memory: Arc<Memory>,
     /// Size of one message.
     pub request_bytes: usize,
+    /// How long a unary call may take, and a request of a stream to arrive.
+    pub request_timeout: Duration,
     /// How long a call may wait for its turn; None: any time.
     pub queue_time: Option<Duration>,
     /// Threads that serve; 0 before they do.
@@ -82,6 +85,7 @@ impl State {
             connections: Gate::new(descriptors::connections_that_fit(limits.connections)),
             memory: Arc::new(Memory::new(&limits.overload)),
             request_bytes: limits.request_bytes,
+            request_timeout: limits.request_timeout,
             queue_time: limits.overload.queue_time,
             worker_threads: AtomicUsize::new(0),
             started_at: jiff::Timestamp::now(),

@@ -52,6 +52,10 @@ pub struct ServeArgs {
     #[arg(long, env = "IAMD_CACHE_SIZE", value_name = "SIZE", default_value = "64MiB")]
     pub cache_size: String,
 
+    /// Threads that serve [default: one per core that its CPU quota and affinity leave]
+    #[arg(long, env = "IAMD_WORKER_THREADS", value_name = "N")]
+    pub worker_threads: Option<String>,
+
     /// How often the store is looked at, whatever the file system reports
     #[arg(long, env = "IAMD_POLL_INTERVAL", value_name = "DURATION", default_value = "5s", help_heading = "Reload")]
     pub poll_interval: String,
@@ -127,10 +131,6 @@ pub struct ServeArgs {
     /// When there is too much to do.
     #[command(flatten)]
     pub overload: OverloadArgs,
-
-    /// Threads that serve [default: one per core]
-    #[arg(long, env = "IAMD_WORKER_THREADS", value_name = "N")]
-    pub worker_threads: Option<String>,
 
     /// Form of the log on stderr: text, json, or auto (text on a terminal, else json)
     #[arg(long, env = "IAMD_LOG_FORMAT", value_name = "FORMAT", default_value = "auto", help_heading = "Logging")]

@@ -68,12 +68,29 @@ pub struct ConnectionLimits {
     pub grace: Duration,
 }
 
+impl Default for ConnectionLimits {
+    /// The limits of a service whose flags say nothing.
+    fn default() -> Self {
+        Self {
+            header_bytes: 16 << 10,
+            window_bytes: 1 << 20,
+            pending_resets: 20,
+            write_timeout: Duration::from_secs(20),
+            idle_timeout: Some(Duration::from_secs(15 * 60)),
+            keepalive_interval: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(20),
+            age: None,
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
 impl ConnectionArgs {
     pub(super) fn check(&self, check: &mut Checker) -> ConnectionLimits {
         let instant = Duration::from_millis(1);
-        // HTTP/2 counts windows in 31 bits, and its least useful one is a frame.
-        let window = check.size("--window-bytes", &self.window_bytes, 64 << 10..=1 << 30);
         let headers = check.size("--max-header-bytes", &self.max_header_bytes, 1 << 10..=1 << 20);
+        // HTTP/2 counts windows in 31 bits, and they begin with 64 KiB.
+        let window = check.size("--window-bytes", &self.window_bytes, 64 << 10..=1 << 30);
         ConnectionLimits {
             header_bytes: u32::try_from(headers).unwrap_or(u32::MAX),
             window_bytes: u32::try_from(window).unwrap_or(1 << 30),

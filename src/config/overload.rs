@@ -32,6 +32,13 @@ pub struct Overload {
     pub memory_high: u8,
 }
 
+impl Default for Overload {
+    /// What holds for a service whose flags say nothing.
+    fn default() -> Self {
+        Self { queue_time: Some(Duration::from_millis(100)), memory: MemoryLimit::Auto, memory_high: 90 }
+    }
+}
+
 /// How much memory may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryLimit {
@@ -57,9 +64,8 @@ impl OverloadArgs {
         match self.memory_limit.as_str() {
             "auto" => MemoryLimit::Auto,
             "0" => MemoryLimit::None,
-            text => match check.size("--memory-limit", text, 1 << 20..=usize::MAX >> 1) {
-                bytes => MemoryLimit::Bytes(bytes as u64),
-            },
+            // Less than a mebibyte is used by nobody; more than 64 TiB, neither.
+            text => MemoryLimit::Bytes(check.size("--memory-limit", text, 1 << 20..=1 << 46) as u64),
         }
     }
 }

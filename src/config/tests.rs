@@ -127,3 +127,43 @@ fn flags_that_contradict_each_other() {
         assert_eq!(check(flags).unwrap_err(), [expected]);
     }
 }
+
+#[test]
+fn limits_of_connections_and_of_what_there_is_to_do() {
+    let config = check(&[]).unwrap();
+    assert_eq!(config.limits.connection, ConnectionLimits::default());
+    assert_eq!(config.limits.overload, Overload::default());
+
+    let flags = ["--idle-timeout", "0s", "--max-connection-age", "1h", "--max-queue-time", "0s", "--memory-limit", "0"];
+    let limits = check(&flags).unwrap().limits;
+    assert_eq!((limits.connection.idle_timeout, limits.connection.age), (None, Some(Duration::from_secs(3600))));
+    assert_eq!((limits.overload.queue_time, limits.overload.memory), (None, MemoryLimit::None));
+    let limit = check(&["--memory-limit", "64MiB"]).unwrap().limits.overload.memory;
+    assert_eq!(limit, MemoryLimit::Bytes(64 << 20));
+
+    let flags = [
+        "--max-header-bytes",
+        "1",
+        "--window-bytes",
+        "1KiB",
+        "--write-timeout",
+        "0s",
+        "--keepalive-interval",
+        "often",
+        "--memory-limit",
+        "lots",
+        "--memory-high",
+        "100",
+    ];
+    assert_eq!(
+        check(&flags).unwrap_err(),
+        [
+            "--max-header-bytes: `1` is not allowed; write a whole number from 1024 to 1048576",
+            "--window-bytes: `1KiB` is not allowed; write a whole number from 65536 to 1073741824",
+            "--write-timeout: `0s` is too short; at least 1ms",
+            "--keepalive-interval: `often` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`",
+            "--memory-limit: `lots` is not a size; write a number of bytes, or a number with KiB, MiB or GiB, such as `64MiB`",
+            "--memory-high: `100` is not allowed; write a whole number from 1 to 99",
+        ]
+    );
+}

@@ -20,8 +20,9 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::grpc::{Answers, Authorization, Batch, Unary};
-use super::messages::RequestBody;
 use super::memory::Tightness;
+use super::messages::RequestBody;
+use super::unread::Unread;
 use super::{State, convert, limits, patience, queue};
 use crate::metrics::{Rpc, Shed};
 
@@ -44,13 +45,13 @@ impl Calls {
     pub fn call<B: RequestBody>(&self, request: Request<B>) -> CallFuture<B> {
         let rpc = Rpc::of(request.uri().path());
         if let Some(reason) = self.reason_to_refuse(rpc) {
-            return self.refuse(rpc, reason);
+            return self.refuse(rpc, reason, request.into_body());
         }
         let timeout = self.timeout(rpc, request.headers());
         let started = Instant::now();
         queue::now(started);
         let call = Call { state: Arc::clone(&self.state), rpc, started, timeout, code: None };
-        CallFuture { answer: self.answer(rpc, timeout, request), timer: None, call: Some(call), polled: false }
+        CallFuture { answer: self.answer(rpc, timeout, request), timer: None, call: Some(call), waited: false }
     }
 
     fn answer<B: RequestBody>(&self, rpc: Rpc, timeout: Option<Duration>, request: Request<B>) -> Answer<B> {
@@ -92,14 +93,19 @@ impl Calls {
     }
 
     #[cold]
-    fn refuse<B>(&self, rpc: Rpc, reason: Shed) -> CallFuture<B> {
+    fn refuse<B: RequestBody>(&self, rpc: Rpc, reason: Shed, body: B) -> CallFuture<B> {
         self.state.metrics.shed(reason);
         self.state.metrics.rpc_finished(rpc, Code::ResourceExhausted, Duration::ZERO);
         let status = match reason {
             Shed::Memory => convert::memory_is_tight(),
             Shed::InFlight | Shed::Connections | Shed::Queue => convert::overloaded(self.state.in_flight.limit()),
         };
-        CallFuture { answer: Answer::Refused(Some(status)), timer: None, call: None, polled: true }
+        let answer = if rpc.is_unary() {
+            Answer::Unread(Box::new(Unread::new(body, status, self.request_timeout)))
+        } else {
+            Answer::Refused(Some(status))
+        };
+        CallFuture { answer, timer: None, call: None, waited: false }
     }
 
     /// The client's deadline, or for a unary call the service's own if that is sooner.
@@ -142,6 +148,20 @@ impl Call {
     fn finish(mut self, code: Code) {
         self.code = Some(code);
     }
+
+    /// An error if its turn comes too late: it is refused, or its time is up already.
+    fn in_time(&self, waited: bool) -> Result<(), Status> {
+        let since = waited.then_some(self.started);
+        if self.state.queue_time.is_some_and(|limit| queue::is_too_long(limit, since)) {
+            self.state.metrics.shed(Shed::Queue);
+            return Err(convert::queue_is_long());
+        }
+        let waited = queue::last_seen().map(|now| now.saturating_duration_since(self.started));
+        match self.timeout {
+            Some(timeout) if waited >= Some(timeout) => Err(convert::deadline_exceeded(timeout)),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Drop for Call {
@@ -164,6 +184,8 @@ impl Drop for Call {
 enum Answer<B> {
     /// A status, taken once.
     Refused(Option<Status>),
+    /// The same, when the request has come.
+    Unread(Box<Unread<B>>),
     Unary(Unary<B>),
     Batch(Box<Batch<B>>),
     /// Taken once: it begins at once.
@@ -177,8 +199,8 @@ pub struct CallFuture<B> {
     /// Made only when the answer is not there at once, which is rare: a decision does not wait.
     timer: Option<Pin<Box<Sleep>>>,
     call: Option<Call>,
-    /// Whether its turn has come.
-    polled: bool,
+    /// Whether it did not come with all that it needs.
+    waited: bool,
 }
 
 impl<B> std::fmt::Debug for CallFuture<B> {
@@ -189,10 +211,13 @@ impl<B> std::fmt::Debug for CallFuture<B> {
 
 impl<B: RequestBody> CallFuture<B> {
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Response<CallBody<B>>> {
+        let (call, waited) = (self.call.as_ref(), self.waited);
+        let in_time = || call.map_or(Ok(()), |call| call.in_time(waited));
         let answered = match &mut self.answer {
             Answer::Refused(status) => Err(status.take().unwrap_or_else(convert::stopping)),
-            Answer::Unary(unary) => ready!(unary.poll(context)).map(Content::Message),
-            Answer::Batch(batch) => ready!(batch.poll(context)).map(Content::Message),
+            Answer::Unread(refused) => Err(ready!(refused.poll(context))),
+            Answer::Unary(unary) => ready!(unary.poll(context, in_time)).map(Content::Message),
+            Answer::Batch(batch) => ready!(batch.poll(context, in_time)).map(Content::Message),
             // INVARIANT: a future is not polled after its end.
             Answer::Stream(stream) => stream.take().map(Content::Stream).ok_or_else(convert::stopping),
             Answer::Other(future) => match ready!(Pin::new(future).poll(context)) {
@@ -204,18 +229,6 @@ impl<B: RequestBody> CallFuture<B> {
             Ok(content) => self.begin(content),
             Err(status) => self.end(status),
         })
-    }
-
-    /// Whether the call's turn has come too late: then it is refused, or its time is up already.
-    fn waited_too_long(&self) -> Option<Status> {
-        let call = self.call.as_ref().filter(|call| !call.rpc.is_health())?;
-        if call.state.queue_time.is_some_and(queue::is_too_long) {
-            call.state.metrics.shed(Shed::Queue);
-            return Some(convert::queue_is_long());
-        }
-        let timeout = call.timeout?;
-        let waited = queue::last_seen()?.saturating_duration_since(call.started);
-        (waited >= timeout).then(|| convert::deadline_exceeded(timeout))
     }
 
     /// DEADLINE_EXCEEDED, once it is.
@@ -252,12 +265,9 @@ impl<B: RequestBody> Future for CallFuture<B> {
     type Output = Result<Response<CallBody<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let first_time = !std::mem::replace(&mut self.polled, true);
-        if let Some(status) = first_time.then(|| self.waited_too_long()).flatten() {
-            return Poll::Ready(Ok(self.end(status)));
-        }
         let mut polled = self.poll_answer(context);
         if polled.is_pending() {
+            self.waited = true;
             polled = self.poll_deadline(context).map(|status| self.end(status));
             patience::nothing_to_say();
         }

@@ -316,6 +316,12 @@ pub fn deadline_exceeded(timeout: Duration) -> Status {
     Status::deadline_exceeded(format!("not answered within {}", humantime::format_duration(timeout)))
 }
 
+/// DEADLINE_EXCEEDED: the rest of a request of a stream does not come.
+pub fn cut_short(timeout: Duration) -> Status {
+    let timeout = humantime::format_duration(timeout);
+    Status::deadline_exceeded(format!("the rest of a request has not come within {timeout} (--request-timeout)"))
+}
+
 /// UNAVAILABLE: the service is stopping.
 pub fn stopping() -> Status {
     Status::unavailable("the service is stopping; connect again and resend what was not answered")

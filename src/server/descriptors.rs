@@ -13,9 +13,10 @@ pub fn connections_that_fit(wanted: usize) -> usize {
     if fit < wanted {
         tracing::warn!(
             open_files = files,
+            wanted,
             max_connections = fit,
-            "--max-connections is {wanted}, which needs more open files than are allowed; hint: raise the limit of open \
-             files (`ulimit -n`, systemd's LimitNOFILE) or lower --max-connections"
+            "fewer connections are taken than --max-connections says; hint: allow more open files (`ulimit -n`, systemd's \
+             LimitNOFILE)"
         );
     }
     wanted.min(fit)

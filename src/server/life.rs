@@ -164,17 +164,7 @@ mod tests {
     const TICK: Duration = Duration::from_millis(20);
 
     fn limits(idle_timeout: Option<Duration>, age: Option<Duration>) -> ConnectionLimits {
-        ConnectionLimits {
-            header_bytes: 0,
-            window_bytes: 0,
-            pending_resets: 0,
-            write_timeout: TICK,
-            idle_timeout,
-            keepalive_interval: TICK,
-            keepalive_timeout: TICK,
-            age,
-            grace: TICK,
-        }
+        ConnectionLimits { idle_timeout, age, grace: TICK, ..ConnectionLimits::default() }
     }
 
     #[tokio::test]

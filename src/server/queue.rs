@@ -15,11 +15,14 @@ use std::cell::{Cell, RefCell};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+/// For how long calls have to be late before one is refused.
+const PERSISTENCE: Duration = Duration::from_millis(100);
+
 /// Calls that may be refused in an interval: at about 5 us for each, that takes a twentieth of it.
-const REFUSALS: u32 = 1_000;
+const REFUSALS: u32 = 10_000;
 
 /// How often that many may be refused.
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a turn is measured.
 const BETWEEN_PROBES: Duration = Duration::from_millis(5);
@@ -86,9 +89,9 @@ pub fn last_seen() -> Option<Instant> {
 }
 
 /// Whether the call that is about to be answered is to be refused: it has waited for more than `limit`, and so had all
-/// others lately.
-pub fn is_too_long(limit: Duration) -> bool {
-    QUEUE.with(|queue| queue.is_too_long(limit))
+/// others lately. `waiting_since` is when it began to wait for its message; None: it came with it.
+pub fn is_too_long(limit: Duration, waiting_since: Option<Instant>) -> bool {
+    QUEUE.with(|queue| queue.is_too_long(limit, waiting_since))
 }
 
 impl Queue {
@@ -122,11 +125,10 @@ impl Queue {
         match self.probe.get() {
             Probe::Waits(since) => self.turn.get().max(now.saturating_duration_since(since)),
             Probe::Ran(at) => {
-                if at.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_PROBES) {
-                    if let Some(probing) = &*self.probing.borrow() {
-                        self.probe.set(Probe::Waits(now));
-                        probing.wake_by_ref();
-                    }
+                let due = at.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_PROBES);
+                if let (true, Some(probing)) = (due, &*self.probing.borrow()) {
+                    self.probe.set(Probe::Waits(now));
+                    probing.wake_by_ref();
                 }
                 self.turn.get()
             }
@@ -141,8 +143,16 @@ impl Queue {
         *self.probing.borrow_mut() = Some(waker.clone());
     }
 
-    fn is_too_long(&self, limit: Duration) -> bool {
-        let (Some(now), Some(after)) = (self.now.get(), self.arrived_after.get()) else { return false };
+    fn is_too_long(&self, limit: Duration, waiting_since: Option<Instant>) -> bool {
+        let Some(now) = self.now.get() else { return false };
+        let after = match waiting_since {
+            None => self.arrived_after.get(),
+            // The thread has slept, and nobody has looked at the clock since.
+            Some(_) if self.slept.get() => return false,
+            // While a thread has something to do all the time, messages wait for it, not it for them.
+            since => since.max(self.busy_since.get()),
+        };
+        let Some(after) = after else { return false };
         if now.saturating_duration_since(after) <= limit {
             // Written only where it differs, as it seldom does.
             if self.late_since.get().is_some() {
@@ -158,7 +168,7 @@ impl Queue {
     fn is_late(&self, now: Instant) -> bool {
         let since = self.late_since.get().unwrap_or(now);
         self.late_since.set(Some(since));
-        if now.saturating_duration_since(since) < INTERVAL {
+        if now.saturating_duration_since(since) < PERSISTENCE {
             return false;
         }
         let began = self.interval_began.get();
@@ -194,7 +204,7 @@ mod tests {
         let asks = |drained: Option<u64>, now: u64| {
             queue.now.set(Some(at(now)));
             queue.begin(drained.map(at));
-            queue.is_too_long(LIMIT)
+            queue.is_too_long(LIMIT, None)
         };
         queue.begin(None);
         queue.turn.set(Duration::from_secs(9));
@@ -223,14 +233,14 @@ mod tests {
         for now in [1_000, 2_000, 3_000] {
             queue.now.set(Some(at(now)));
             queue.begin(Some(start));
-            assert!(!queue.is_too_long(LIMIT));
+            assert!(!queue.is_too_long(LIMIT, None));
             queue.probe_ran(at(now + 5), Waker::noop());
         }
         // It stands in line for longer than ever.
         for now in [4_000, 4_060, 4_200] {
             queue.now.set(Some(at(now)));
             queue.begin(Some(start));
-            assert_eq!(queue.is_too_long(LIMIT), now == 4_200, "{now}");
+            assert_eq!(queue.is_too_long(LIMIT, None), now == 4_200, "{now}");
         }
     }
 
@@ -242,11 +252,29 @@ mod tests {
         let refused = |at: u64| {
             // What one turn has read is answered late at its end.
             queue.now.set(Some(start + Duration::from_millis(at)));
-            (0..2 * REFUSALS).filter(|_| queue.is_too_long(LIMIT)).count()
+            (0..2 * REFUSALS).filter(|_| queue.is_too_long(LIMIT, None)).count()
         };
         assert_eq!(refused(100), 0);
         assert_eq!(refused(200), REFUSALS as usize);
-        assert_eq!(refused(299), 0);
-        assert_eq!(refused(300), REFUSALS as usize);
+        assert_eq!(refused(1_199), 0);
+        assert_eq!(refused(1_200), REFUSALS as usize);
+    }
+
+    #[test]
+    fn a_message_that_comes_late_is_not_late_by_that() {
+        let start = Instant::now();
+        let queue = queue(start);
+        queue.begin(None);
+        queue.slept.set(true);
+        for wait in [500, 1_000, 1_500] {
+            queue.now.set(Some(start + Duration::from_millis(wait)));
+            assert!(!queue.is_too_long(LIMIT, Some(start)), "the thread had nothing to do meanwhile");
+        }
+        queue.begin(None);
+        queue.turn.set(Duration::from_secs(9));
+        for wait in [1_560, 1_700] {
+            queue.now.set(Some(start + Duration::from_millis(wait)));
+            assert_eq!(queue.is_too_long(LIMIT, Some(start)), wait == 1_700, "{wait}");
+        }
     }
 }

@@ -17,8 +17,8 @@ use super::State;
 use super::calls::Calls;
 use super::connection::Connection;
 use super::http;
-use super::queue;
 use super::incoming::Accepted;
+use super::queue;
 use crate::config::ConnectionLimits;
 
 /// One thread per core, as far as this process may use them.

@@ -1,6 +1,7 @@
 //! The real program, from its start on a real store to its end, as operators meet it.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     unreachable_pub,

@@ -8,7 +8,7 @@ use iamd::proto::v1::authorization_service_client::AuthorizationServiceClient as
 use prost::bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use crate::service::{HeldStream, Service, request};
+use crate::service::{HeldStream, Service, request, streamed};
 
 type Sender = h2::client::SendRequest<Bytes>;
 
@@ -31,7 +31,7 @@ async fn ask(sender: Sender) -> Sender {
 }
 
 async fn ends<T>(ending: JoinHandle<T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), ending).await.expect("it ends").unwrap()
+    tokio::time::timeout(Duration::from_secs(10), ending).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -110,6 +110,26 @@ async fn an_answer_that_nobody_takes_is_given_up() {
                      grpc_method=\"IsAuthorized\",grpc_code=\"CANCELLED\"} 1";
     service.metric(cancelled).await;
     ask(sender).await;
+}
+
+#[tokio::test]
+async fn a_stream_may_be_silent_but_not_in_the_middle_of_a_request() {
+    let service = Service::start(&["--request-timeout", "100ms"]).await;
+    let (mut sender, _ending) = connect(&service, 1 << 16).await;
+    let uri = "http://iamd/iamd.v1.AuthorizationService/StreamIsAuthorized";
+    let head = http::Request::post(uri).header("content-type", "application/grpc").header("te", "trailers");
+    let (answer, mut body) = sender.send_request(head.body(()).unwrap(), false).unwrap();
+    let message = prost::Message::encode_to_vec(&streamed(1));
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let frame: Bytes = [&[0][..], &length, &message].concat().into();
+    let mut answers = answer.await.unwrap().into_body();
+    tokio::time::timeout(Duration::from_millis(300), answers.data()).await.expect_err("silence is allowed");
+    body.send_data([&frame[..], &frame[..20]].concat().into(), false).unwrap();
+    answers.data().await.unwrap().unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(10), answers.trailers()).await.expect("it ends");
+    let status = tonic::Status::from_header_map(&end.unwrap().unwrap()).unwrap();
+    let expected = "the rest of a request has not come within 100ms (--request-timeout)";
+    assert_eq!((status.code(), status.message()), (tonic::Code::DeadlineExceeded, expected));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,21 +89,12 @@ impl Program {
 
     /// Waits for this message of the log.
     pub fn logged(&mut self, message: &str) -> serde_json::Value {
-        self.logs(message, |entry| entry["message"] == message)
-    }
-
-    /// Waits for a line of the log with this field.
-    pub fn logged_with(&mut self, field: &str) -> serde_json::Value {
-        self.logs(field, |entry| entry.get(field).is_some())
-    }
-
-    fn logs(&mut self, what: &str, is_it: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
         let mut seen = Vec::new();
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("`{what}` was not logged, only {seen:?}"));
+            let line = line.unwrap_or_else(|_| panic!("`{message}` was not logged, only {seen:?}"));
             let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            if is_it(&entry) {
+            if entry["message"] == message {
                 return entry;
             }
             seen.push(line);

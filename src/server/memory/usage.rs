@@ -72,11 +72,7 @@ struct Version {
 }
 
 const VERSIONS: [Version; 2] = [
-    Version {
-        limit: "memory.limit_in_bytes",
-        used: "memory.usage_in_bytes",
-        reclaimable: "total_inactive_file",
-    },
+    Version { limit: "memory.limit_in_bytes", used: "memory.usage_in_bytes", reclaimable: "total_inactive_file" },
     Version { limit: "memory.max", used: "memory.current", reclaimable: "inactive_file" },
 ];
 
