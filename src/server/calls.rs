@@ -20,7 +20,6 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::grpc::{Answers, Authorization, Batch, Unary};
-use super::memory::Tightness;
 use super::messages::RequestBody;
 use super::unread::Unread;
 use super::{State, convert, limits, patience, queue};
@@ -77,19 +76,10 @@ impl Calls {
             self.state.in_flight.enter_always();
             return None;
         }
-        if self.state.memory.tightness() != Tightness::None && self.is_too_large(rpc) {
+        if self.state.memory.tightness().refuses(rpc) {
             return Some(Shed::Memory);
         }
         (!self.state.in_flight.enter()).then_some(Shed::InFlight)
-    }
-
-    #[cold]
-    fn is_too_large(&self, rpc: Rpc) -> bool {
-        match self.state.memory.tightness() {
-            Tightness::None => false,
-            Tightness::High => matches!(rpc, Rpc::BatchIsAuthorized | Rpc::StreamIsAuthorized),
-            Tightness::Critical => true,
-        }
     }
 
     #[cold]

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::config::{MemoryLimit, Overload};
+use crate::metrics::Rpc;
 
 mod usage;
 
@@ -27,6 +28,17 @@ pub enum Tightness {
     High,
     /// Every call is refused.
     Critical,
+}
+
+impl Tightness {
+    /// Whether such a call finds no room. Health always does.
+    pub fn refuses(self, rpc: Rpc) -> bool {
+        match self {
+            Self::None => false,
+            Self::High => matches!(rpc, Rpc::BatchIsAuthorized | Rpc::StreamIsAuthorized),
+            Self::Critical => !rpc.is_health(),
+        }
+    }
 }
 
 /// How much memory is used, of how much. Written by one thread, read by calls and scrapes.
@@ -164,6 +176,16 @@ mod tests {
             now = marks.tightness(used, now);
             assert_eq!(now, expected, "{used}");
         }
+    }
+
+    #[test]
+    fn large_calls_are_refused_first_and_health_never() {
+        let refused =
+            |tightness: Tightness| Rpc::ALL.into_iter().filter(|rpc| tightness.refuses(*rpc)).collect::<Vec<_>>();
+        assert_eq!(refused(Tightness::None), []);
+        assert_eq!(refused(Tightness::High), [Rpc::BatchIsAuthorized, Rpc::StreamIsAuthorized]);
+        let taken = Rpc::ALL.into_iter().filter(|rpc| !Tightness::Critical.refuses(*rpc));
+        assert_eq!(taken.collect::<Vec<_>>(), [Rpc::HealthCheck, Rpc::HealthWatch]);
     }
 
     #[test]

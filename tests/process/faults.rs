@@ -43,11 +43,13 @@ struct Witness {
 impl Witness {
     async fn of(program: &Program) -> Self {
         let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let asking = [false, true].map(|connects| {
+        let mut asking = Vec::new();
+        for connects in [false, true] {
             let (stop, answers) = (Arc::clone(&stop), Arc::clone(&answers));
             let address = format!("http://{}", program.grpc[0]);
-            tokio::spawn(async move {
-                let mut client = Client::connect(address.clone()).await.unwrap();
+            // A connection that has made a call, before there are others.
+            let mut client = connects_anew(&address).await;
+            asking.push(tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     if connects {
                         client = connects_anew(&address).await;
@@ -57,9 +59,9 @@ impl Witness {
                     answers.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
-            })
-        });
-        Self { stop, answers, asking: asking.into() }
+            }));
+        }
+        Self { stop, answers, asking }
     }
 
     /// Nobody was refused, and there was somebody.
