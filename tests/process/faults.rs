@@ -25,10 +25,13 @@ fn long() -> Duration {
     Duration::from_secs_f64(seconds.unwrap_or(0.5))
 }
 
+/// A machine that runs other tests is slow, which is not what is tested.
+const PATIENT: [&str; 4] = ["--max-queue-time", "0s", "--request-timeout", "10s"];
+
 fn start(flags: &[&str]) -> Program {
     let store = quickstart();
     let mut command = iamd(&serve(store.path(), &["--listen", "127.0.0.1:0"]));
-    command.args(flags);
+    command.args(PATIENT).args(flags);
     Program::spawn(command, store)
 }
 
@@ -117,7 +120,8 @@ async fn withstands(program: &Program, most_mib: u64, attack: impl Fn(&str) + Se
     });
     attacking.await.unwrap();
     witness.testifies().await;
-    let took = program.peak_memory_bytes() - before;
+    // The kernel counts by thread, and sums up now and then: the peak may seem to sink.
+    let took = program.peak_memory_bytes().saturating_sub(before);
     assert!(took < most_mib * MIB, "{} MiB", took / MIB);
     becomes(program, "iamd_requests_in_flight", 0.0).await;
     assert_eq!(metric(program, "iamd_panics_total"), 0.0);
@@ -291,6 +295,7 @@ async fn too_few_file_descriptors() {
     let store = quickstart();
     let words = serve(store.path(), &["--listen", "127.0.0.1:0", "--worker-threads", "1"]).join(" ");
     let mut command = without_settings(Command::new("sh"));
+    let words = format!("{words} {}", PATIENT.join(" "));
     command.arg("-c").arg(format!("ulimit -n 48; exec {} {words}", env!("CARGO_BIN_EXE_iamd")));
     let mut program = Program::new(command, store);
     let warned = program.logged(

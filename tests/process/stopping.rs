@@ -14,7 +14,8 @@ fn start(flags: &[&str]) -> Program {
     let store = quickstart();
     let words = serve(store.path(), &["--listen", "127.0.0.1:0"]);
     let mut command = iamd(&words);
-    command.args(flags);
+    // A machine that runs other tests is slow, which is not what is tested.
+    command.args(["--max-queue-time", "0s", "--request-timeout", "10s"]).args(flags);
     Program::spawn(command, store)
 }
 
