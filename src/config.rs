@@ -9,12 +9,16 @@ use crate::arn::AccountId;
 use crate::directory::StoreOptions;
 
 mod args;
+mod connections;
+mod overload;
 mod parse;
 pub mod san;
 pub mod sockets;
 pub mod tls;
 
 pub use args::ServeArgs;
+pub use connections::ConnectionLimits;
+pub use overload::{MemoryLimit, Overload};
 use parse::Checker;
 pub use sockets::SocketOptions;
 pub use tls::{TlsListener, TlsOptions, TlsVersion};
@@ -101,6 +105,10 @@ pub struct Limits {
     pub request_bytes: usize,
     /// What one request may hold.
     pub request: RequestLimits,
+    /// What one connection may take.
+    pub connection: ConnectionLimits,
+    /// When there is too much to do.
+    pub overload: Overload,
 }
 
 /// What one request may hold.
@@ -265,6 +273,8 @@ fn limits(args: &ServeArgs, check: &mut Checker) -> Limits {
             session_policies: check.number("--max-session-policies", &args.max_session_policies, 0..=1_000),
             session_policy_bytes: check.size("--max-session-policy-bytes", &args.max_session_policy_bytes, 0..=1 << 30),
         },
+        connection: args.connections.check(check),
+        overload: args.overload.check(check),
     }
 }
 

@@ -85,7 +85,7 @@ async fn serve(config: &Config) -> Result<(), String> {
     let threads = config.worker_threads.unwrap_or_else(workers::default_count);
     let mut running = server::serve(&state, &engine, &config.limits, threads, incoming).await?;
     state.activate(engine, reload);
-    tracing::info!(grpc = grpc.join(","), admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "serving");
+    tracing::info!(grpc = grpc.join(","), admin = %admin_address, threads, version = env!("CARGO_PKG_VERSION"), "serving");
 
     tokio::select! {
         name = signals.next() => tracing::info!(signal = name, "asked to stop"),

@@ -112,7 +112,7 @@ fn what_would_overflow_is_refused() {
 }
 
 /// What is wrong with each flag of `serve`, with a value that it cannot have: what is wrong, and what is allowed.
-const WRONG: [(&str, &str, &str); 32] = [
+const WRONG: [(&str, &str, &str); 44] = [
     ("--account-id", "1234", "`1234` is not an account id; write its 12 digits"),
     ("--partition", "AWS", "`AWS` is not a partition; write `aws`, `aws-cn`, `aws-us-gov` or another"),
     ("--listen", "localhost", "`localhost` is not an address; write an IP address and a port, such as"),
@@ -146,6 +146,18 @@ const WRONG: [(&str, &str, &str); 32] = [
     ("--max-context-values", "1000001", "`1000001` is not allowed; write a whole number from 0 to 1000000"),
     ("--max-session-policies", "1.5", "`1.5` is not allowed; write a whole number from 0 to 1000"),
     ("--max-session-policy-bytes", "x", "`x` is not a size; write a number of bytes, or a number with KiB, MiB or GiB"),
+    ("--max-header-bytes", "100", "`100` is not allowed; write a whole number from 1024 to 1048576"),
+    ("--window-bytes", "1KiB", "`1KiB` is not allowed; write a whole number from 65536 to 1073741824"),
+    ("--max-pending-resets", "0", "`0` is not allowed; write a whole number from 1 to 100000"),
+    ("--write-timeout", "0s", "`0s` is too short; at least 1ms"),
+    ("--idle-timeout", "15", "`15` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`"),
+    ("--keepalive-interval", "never", "`never` is not a duration; write a number with a unit, such as"),
+    ("--keepalive-timeout", "0s", "`0s` is too short; at least 1ms"),
+    ("--max-connection-age", "1", "`1` is not a duration; write a number with a unit, such as"),
+    ("--max-connection-age-grace", "31days", "`31days` is too long; at most 30days"),
+    ("--max-queue-time", "100", "`100` is not a duration; write a number with a unit, such as"),
+    ("--memory-limit", "half", "`half` is not a size; write a number of bytes, or a number with KiB, MiB or GiB"),
+    ("--memory-high", "100", "`100` is not allowed; write a whole number from 1 to 99"),
     ("--worker-threads", "0", "`0` is not allowed; write a whole number from 1 to 1024"),
     ("--log-format", "yaml", "`yaml` is not a log format; write `auto`, `text` or `json`"),
     ("--log-level", "verbose", "`verbose` is not a log level; write `error`, `warn`, `info`, `debug` or `trace`, or"),
@@ -261,4 +273,44 @@ fn flags_that_contradict_each_other() {
     for (flags, expected) in cases {
         assert_eq!(check(flags).unwrap_err(), [expected]);
     }
+}
+
+#[test]
+fn limits_of_connections_and_of_what_there_is_to_do() {
+    let config = check(&[]).unwrap();
+    assert_eq!(config.limits.connection, ConnectionLimits::default());
+    assert_eq!(config.limits.overload, Overload::default());
+
+    let flags = ["--idle-timeout", "0s", "--max-connection-age", "1h", "--max-queue-time", "0s", "--memory-limit", "0"];
+    let limits = check(&flags).unwrap().limits;
+    assert_eq!((limits.connection.idle_timeout, limits.connection.age), (None, Some(Duration::from_secs(3600))));
+    assert_eq!((limits.overload.queue_time, limits.overload.memory), (None, MemoryLimit::None));
+    let limit = check(&["--memory-limit", "64MiB"]).unwrap().limits.overload.memory;
+    assert_eq!(limit, MemoryLimit::Bytes(64 << 20));
+
+    let flags = [
+        "--max-header-bytes",
+        "1",
+        "--window-bytes",
+        "1KiB",
+        "--write-timeout",
+        "0s",
+        "--keepalive-interval",
+        "often",
+        "--memory-limit",
+        "lots",
+        "--memory-high",
+        "100",
+    ];
+    assert_eq!(
+        check(&flags).unwrap_err(),
+        [
+            "--max-header-bytes: `1` is not allowed; write a whole number from 1024 to 1048576",
+            "--window-bytes: `1KiB` is not allowed; write a whole number from 65536 to 1073741824",
+            "--write-timeout: `0s` is too short; at least 1ms",
+            "--keepalive-interval: `often` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`",
+            "--memory-limit: `lots` is not a size; write a number of bytes, or a number with KiB, MiB or GiB, such as `64MiB`",
+            "--memory-high: `100` is not allowed; write a whole number from 1 to 99",
+        ]
+    );
 }

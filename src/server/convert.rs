@@ -293,7 +293,20 @@ const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// RESOURCE_EXHAUSTED: too many calls at a time.
 pub fn overloaded(limit: usize) -> Status {
-    let message = format!("{limit} calls are in flight, which is the limit (--max-in-flight); try again later");
+    exhausted(format!("{limit} calls are in flight, which is the limit (--max-in-flight); try again later"))
+}
+
+/// RESOURCE_EXHAUSTED: too little memory is left.
+pub fn memory_is_tight() -> Status {
+    exhausted("the service has too little memory left for this call (--memory-limit); try again later")
+}
+
+/// RESOURCE_EXHAUSTED: calls come faster than they can be answered.
+pub fn queue_is_long() -> Status {
+    exhausted("calls wait for longer than --max-queue-time; try again later")
+}
+
+fn exhausted(message: impl Into<String>) -> Status {
     let details = ErrorDetails::with_retry_info(Some(RETRY_DELAY));
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
@@ -301,6 +314,12 @@ pub fn overloaded(limit: usize) -> Status {
 /// DEADLINE_EXCEEDED: the client's deadline or the service's own has passed.
 pub fn deadline_exceeded(timeout: Duration) -> Status {
     Status::deadline_exceeded(format!("not answered within {}", humantime::format_duration(timeout)))
+}
+
+/// DEADLINE_EXCEEDED: the rest of a request of a stream does not come.
+pub fn cut_short(timeout: Duration) -> Status {
+    let timeout = humantime::format_duration(timeout);
+    Status::deadline_exceeded(format!("the rest of a request has not come within {timeout} (--request-timeout)"))
 }
 
 /// UNAVAILABLE: the service is stopping.

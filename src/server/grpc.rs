@@ -105,9 +105,14 @@ impl<B: RequestBody> Unary<B> {
         Self { authorization, request }
     }
 
-    /// The answer, framed.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+    /// The answer, framed; or what `refuse` says when the request has come.
+    pub fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        refuse: impl FnOnce() -> Result<(), Status>,
+    ) -> Poll<Result<Bytes, Status>> {
         let message = ready!(self.request.poll(context))?;
+        refuse()?;
         let active = self.authorization.engine.load();
         let answer = self.authorization.answer(&active, &message);
         let version = active.snapshot.version;
@@ -201,12 +206,17 @@ impl<B: RequestBody> Batch<B> {
         Self { authorization, request, deciding: None }
     }
 
-    /// The answer, framed.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+    /// The answer, framed; or what `refuse` says when the request has come.
+    pub fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        refuse: impl FnOnce() -> Result<(), Status>,
+    ) -> Poll<Result<Bytes, Status>> {
         let deciding = match &mut self.deciding {
             Some(deciding) => deciding,
             None => {
                 let message = ready!(self.request.poll(context))?;
+                refuse()?;
                 self.deciding.insert(Deciding::new(&self.authorization, message).map_err(|refusal| refusal.status())?)
             }
         };
@@ -281,6 +291,8 @@ pub struct Answers<B> {
     stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
     timeout: Option<Duration>,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// While a request has arrived in part.
+    rest: Option<Pin<Box<Sleep>>>,
     /// Whether others get their turn before the next request is looked at.
     yields: bool,
     end: Option<Status>,
@@ -299,7 +311,7 @@ impl<B: RequestBody> Answers<B> {
         let stopped = Box::pin(authorization.state.stopped());
         // Without a runtime there is no clock; with one, it runs from here on.
         let deadline = timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout)));
-        Self { authorization, messages, stopped, timeout, deadline, yields: false, end: None }
+        Self { authorization, messages, stopped, timeout, deadline, rest: None, yields: false, end: None }
     }
 
     /// The next answers in their frames, or how the stream ended.
@@ -317,6 +329,7 @@ impl<B: RequestBody> Answers<B> {
             (true, Poll::Ready(end)) => Poll::Ready(Err(end)),
             (true, Poll::Pending) => self.interruption(context).map(Err),
             (false, end) => {
+                self.rest = None;
                 if let Poll::Ready(end) = end {
                     self.end = Some(end);
                 }
@@ -367,12 +380,19 @@ impl<B: RequestBody> Answers<B> {
         if self.stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(convert::stopping());
         }
-        match (&mut self.deadline, self.timeout) {
-            (Some(deadline), Some(timeout)) => {
-                deadline.as_mut().poll(context).map(|()| convert::deadline_exceeded(timeout))
-            }
-            _ => Poll::Pending,
+        if let (Some(deadline), Some(timeout)) = (&mut self.deadline, self.timeout)
+            && deadline.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(convert::deadline_exceeded(timeout));
         }
+        if !self.messages.is_in_the_middle() {
+            self.rest = None;
+            return Poll::Pending;
+        }
+        // A stream may be silent, but not in the middle of a request: that would keep what has come of it.
+        let timeout = self.authorization.state.request_timeout;
+        let rest = self.rest.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        rest.as_mut().poll(context).map(|()| convert::cut_short(timeout))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The real program, from its start on a real store to its end, as operators meet it.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     unreachable_pub,
@@ -8,6 +9,7 @@
     reason = "tests; helpers of tests are not recognized as such"
 )]
 
+mod faults;
 mod operator;
 #[path = "../support/program.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
