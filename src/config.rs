@@ -9,9 +9,11 @@ use crate::arn::AccountId;
 use crate::directory::StoreOptions;
 
 mod args;
+mod decision_log;
 mod parse;
 
 pub use args::ServeArgs;
+pub use decision_log::{DecisionLogArgs, DecisionLogOptions, LogFilter, LogTarget, MaskOptions, Rotation, WhenFull};
 use parse::Checker;
 
 /// Everything that the service is told, checked.
@@ -37,6 +39,8 @@ pub struct Config {
     pub worker_threads: Option<usize>,
     /// How it logs.
     pub log: LogOptions,
+    /// How decisions are logged; None: not at all.
+    pub decision_log: Option<DecisionLogOptions>,
 }
 
 /// Where gRPC is served.
@@ -175,6 +179,7 @@ impl Config {
                 format: check.log_format("--log-format", &args.log_format),
                 filter: check.log_filter("--log-level", &args.log_level),
             },
+            decision_log: decision_log::check(&args.decision_log, &mut check),
         };
         if config.listen.contains(&ListenAddress::Tcp(config.admin_listen)) && config.admin_listen.port() != 0 {
             let message =

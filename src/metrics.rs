@@ -10,12 +10,15 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tonic::Code;
 
 use crate::access::{Decision, PolicyType};
+use crate::decision_log;
 use crate::engine::CacheStatus;
 use crate::reload::{LastReload, ReloadResult};
 
+mod logged;
 mod register;
 mod rpc;
 
+use logged::LogMetrics;
 use register::Registrar;
 pub use rpc::Rpc;
 
@@ -75,6 +78,8 @@ pub struct Readings {
     pub requests_in_flight: usize,
     /// Open connections of the gRPC listeners.
     pub connections: usize,
+    /// What the decision log has written and lost.
+    pub decision_log: decision_log::Reading,
 }
 
 /// What is read of the active snapshot.
@@ -108,6 +113,7 @@ pub struct Metrics {
     reloads: ReloadMetrics,
     gauges: Gauges,
     cache_evictions: Counter,
+    decision_log: LogMetrics,
 }
 
 #[derive(Debug)]
@@ -159,6 +165,7 @@ impl Metrics {
             reloads: register.reloads(),
             gauges: register.gauges(),
             cache_evictions: register.cache_evictions(),
+            decision_log: register.decision_log(),
             handle: recorder.handle(),
             process,
             recorder,
@@ -225,6 +232,7 @@ impl Metrics {
         self.set_gauges(readings);
         // Never falls: what is less than it was is not taken.
         self.cache_evictions.absolute(readings.cache_evictions);
+        self.decision_log.set(&readings.decision_log);
         let mut text = self.handle.render();
         if let Some(snapshot) = &readings.snapshot {
             // Written by hand: a recorder never forgets a series, and every revision would leave one behind.

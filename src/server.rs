@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Limits;
+use crate::decision_log::DecisionLog;
 use crate::engine::Engine;
 use crate::metrics::{Metrics, Readings, SnapshotReading};
 use crate::reload::status::{SharedStatus, Status};
@@ -23,6 +24,7 @@ pub mod health;
 pub mod http;
 pub mod incoming;
 pub mod limits;
+mod logging;
 pub mod messages;
 pub mod readiness;
 pub mod shutdown;
@@ -49,6 +51,8 @@ pub struct State {
     pub connections: Gate,
     /// Size of one message.
     pub request_bytes: usize,
+    /// Where decisions are logged; None: nowhere.
+    pub decision_log: Option<Arc<DecisionLog>>,
     /// When the process started.
     pub started_at: jiff::Timestamp,
     active: OnceLock<(Arc<Engine>, SharedStatus)>,
@@ -65,10 +69,17 @@ impl State {
             in_flight: Gate::new(limits.in_flight),
             connections: Gate::new(limits.connections),
             request_bytes: limits.request_bytes,
+            decision_log: None,
             started_at: jiff::Timestamp::now(),
             active: OnceLock::new(),
             stopping: watch::Sender::new(false),
         }
+    }
+
+    /// With a log of decisions, or none.
+    #[must_use]
+    pub fn with_decision_log(self, decision_log: Option<Arc<DecisionLog>>) -> Self {
+        Self { decision_log, ..self }
     }
 
     /// The first snapshot is active, and `reload` says how later ones fare: from here on the service is ready. Only the
@@ -103,6 +114,7 @@ impl State {
         let mut readings = Readings {
             requests_in_flight: self.in_flight.held(),
             connections: self.connections.held(),
+            decision_log: self.decision_log.as_ref().map(|log| log.reading()).unwrap_or_default(),
             ..Readings::default()
         };
         if let Some(engine) = self.engine() {

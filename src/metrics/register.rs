@@ -4,7 +4,7 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, R
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::rpc::CODE_NAMES;
-use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed};
+use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed, logged};
 use crate::access::{Decision, PolicyType};
 use crate::engine::CacheStatus;
 use crate::reload::ReloadResult;
@@ -24,10 +24,10 @@ impl<'a> Registrar<'a> {
     }
 
     fn describe(&self) {
-        for (name, help) in COUNTERS {
+        for (name, help) in COUNTERS.into_iter().chain(logged::COUNTERS) {
             self.recorder.describe_counter(KeyName::from_const_str(name), None, SharedString::const_str(help));
         }
-        for (name, help) in GAUGES {
+        for (name, help) in GAUGES.into_iter().chain(logged::GAUGES) {
             self.recorder.describe_gauge(KeyName::from_const_str(name), None, SharedString::const_str(help));
         }
         for (name, help) in HISTOGRAMS {
@@ -102,11 +102,11 @@ impl<'a> Registrar<'a> {
         }
     }
 
-    fn counter(&self, name: &'static str, labels: Labels) -> Counter {
+    pub(super) fn counter(&self, name: &'static str, labels: Labels) -> Counter {
         self.recorder.register_counter(&key(name, labels), &METADATA)
     }
 
-    fn gauge(&self, name: &'static str, labels: Labels) -> Gauge {
+    pub(super) fn gauge(&self, name: &'static str, labels: Labels) -> Gauge {
         self.recorder.register_gauge(&key(name, labels), &METADATA)
     }
 
