@@ -61,11 +61,16 @@ struct Lane(Mutex<Chunks>);
 struct Chunks {
     closed: VecDeque<Chunk>,
     open: Chunk,
+    /// Written and emptied, to be filled again: fresh memory costs more than what is written into it.
+    spare: Vec<Chunk>,
 }
+
+/// Chunks that a lane keeps to fill them again: a mebibyte.
+const MOST_SPARE: usize = 16;
 
 impl Queue {
     pub(super) fn new(when_full: WhenFull, limit: usize, threads: usize) -> Self {
-        let lane = || Lane(Mutex::new(Chunks { closed: VecDeque::new(), open: Chunk::new() }));
+        let lane = || Lane(Mutex::new(Chunks { closed: VecDeque::new(), open: Chunk::new(), spare: Vec::new() }));
         Self {
             when_full,
             limit,
@@ -93,7 +98,7 @@ impl Queue {
         }
         let mut lane = self.lock(self.own_lane());
         if !lane.open.takes(new, weight) {
-            let full = std::mem::replace(&mut lane.open, Chunk::new());
+            let full = lane.turn_over();
             lane.closed.push_back(full);
         }
         lane.open.append(new, weight);
@@ -146,7 +151,7 @@ impl Queue {
         let own = self.own_lane();
         let why = if counts.is_failing() { Lost::WriteFailed } else { Lost::QueueFull };
         for lane in (0..self.lanes.len()).map(|step| (own + step) % self.lanes.len()) {
-            while let Some(chunk) = self.lock(lane).oldest(Chunk::new) {
+            while let Some(chunk) = self.lock(lane).oldest() {
                 self.held.fetch_sub(chunk.weight(), Ordering::SeqCst);
                 counts.lost(why, chunk.len());
                 if self.reserve(weight) {
@@ -227,11 +232,11 @@ impl Queue {
         self.writer.set(thread::current()).ok();
     }
 
-    /// What has waited longest in a lane, and whether that was all; leaves the memory of `spare`.
-    pub(super) fn take(&self, lane: usize, spare: &mut Option<Chunk>) -> Option<(Chunk, bool)> {
+    /// What has waited longest in a lane, and whether that was all.
+    pub(super) fn take(&self, lane: usize) -> Option<(Chunk, bool)> {
         let mut lane = self.lock(lane);
         let is_last = lane.closed.is_empty();
-        let chunk = lane.oldest(|| spare.take().unwrap_or_else(Chunk::new))?;
+        let chunk = lane.oldest()?;
         self.in_hand.store(chunk.len(), Ordering::Relaxed);
         Some((chunk, is_last))
     }
@@ -240,10 +245,16 @@ impl Queue {
         self.lanes.len()
     }
 
-    /// A chunk that was taken is written.
-    pub(super) fn done(&self, chunk: &Chunk) {
+    /// A chunk that was taken from a lane is written.
+    pub(super) fn done(&self, lane: usize, chunk: Chunk) {
         self.in_hand.store(0, Ordering::Relaxed);
         self.held.fetch_sub(chunk.weight(), Ordering::SeqCst);
+        let emptied = chunk.emptied();
+        let mut lane = self.lock(lane);
+        if lane.spare.len() < MOST_SPARE {
+            lane.spare.push(emptied);
+        }
+        drop(lane);
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         *progress = progress.wrapping_add(1);
         self.room.notify_all();
@@ -274,10 +285,16 @@ impl Chunks {
         self.closed.iter().map(Chunk::len).sum::<usize>() + self.open.len()
     }
 
-    fn oldest(&mut self, empty: impl FnOnce() -> Chunk) -> Option<Chunk> {
+    fn oldest(&mut self) -> Option<Chunk> {
         if let Some(chunk) = self.closed.pop_front() {
             return Some(chunk);
         }
-        (!self.open.is_empty()).then(|| std::mem::replace(&mut self.open, empty()))
+        (!self.open.is_empty()).then(|| self.turn_over())
+    }
+
+    /// Puts an empty chunk in place of the open one.
+    fn turn_over(&mut self) -> Chunk {
+        let empty = self.spare.pop().unwrap_or_else(Chunk::new);
+        std::mem::replace(&mut self.open, empty)
     }
 }

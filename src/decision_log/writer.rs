@@ -37,7 +37,6 @@ pub(super) fn start(options: &DecisionLogOptions, shared: &Arc<Shared>) -> Resul
         lines: Lines::new(Masks::new(&options.masks)?),
         sink: Sink::open(&options.target, options.rotation)?,
         shared: Arc::clone(shared),
-        spare: None,
         out: Vec::new(),
         told: LostCounts::default(),
         reopen: false,
@@ -52,8 +51,6 @@ struct Writer {
     shared: Arc<Shared>,
     lines: Lines,
     sink: Sink,
-    /// Memory of a chunk that was written.
-    spare: Option<Chunk>,
     /// Lines that are not written yet; empty between chunks.
     out: Vec<u8>,
     /// What the log says was lost.
@@ -96,9 +93,10 @@ impl Writer {
         let mut any = false;
         for lane in 0..self.shared.queue.lane_count() {
             for _ in 0..TURN {
-                let Some((chunk, is_last)) = self.shared.queue.take(lane, &mut self.spare) else { break };
+                let Some((chunk, is_last)) = self.shared.queue.take(lane) else { break };
                 any = true;
-                self.write_chunk(chunk);
+                self.write_chunk(&chunk);
+                self.shared.queue.done(lane, chunk);
                 if is_last {
                     break;
                 }
@@ -107,7 +105,7 @@ impl Writer {
         any
     }
 
-    fn write_chunk(&mut self, chunk: Chunk) {
+    fn write_chunk(&mut self, chunk: &Chunk) {
         self.put_lost();
         let mut written = 0;
         for queued in chunk.iter() {
@@ -122,8 +120,6 @@ impl Writer {
             }
         }
         self.write_out(written);
-        self.shared.queue.done(&chunk);
-        self.spare = Some(chunk.emptied());
     }
 
     fn write_mark(&mut self, kind: &str) {

@@ -58,6 +58,7 @@ async fn a_file_is_no_older_than_it_may_be() {
 async fn whoever_moves_the_file_away_says_so_by_a_signal() {
     let mut log = logging("").await;
     log.client.is_authorized(alice_reads()).await.unwrap();
+    eventually("it is written", || metric(&log.program, "iamd_decision_log_written_total") == 1.0);
     let moved = log.path.with_extension("1");
     fs::rename(&log.path, &moved).unwrap();
     log.program.signal("HUP");
