@@ -10,6 +10,7 @@ use crate::directory::StoreOptions;
 
 mod args;
 mod connections;
+mod decision_log;
 mod overload;
 mod parse;
 pub mod san;
@@ -18,6 +19,7 @@ pub mod tls;
 
 pub use args::ServeArgs;
 pub use connections::ConnectionLimits;
+pub use decision_log::{DecisionLogArgs, DecisionLogOptions, LogFilter, LogTarget, MaskOptions, Rotation, WhenFull};
 pub use overload::{MemoryLimit, Overload};
 use parse::Checker;
 pub use sockets::SocketOptions;
@@ -52,6 +54,8 @@ pub struct Config {
     pub worker_threads: Option<usize>,
     /// How it logs.
     pub log: LogOptions,
+    /// How decisions are logged; None: not at all.
+    pub decision_log: Option<DecisionLogOptions>,
 }
 
 /// Where gRPC is served.
@@ -200,6 +204,7 @@ impl Config {
                 format: check.log_format("--log-format", &args.log_format),
                 filter: check.log_filter("--log-level", &args.log_level),
             },
+            decision_log: decision_log::check(&args.decision_log, &mut check),
         };
         if config.listen.contains(&ListenAddress::Tcp(config.admin_listen)) && config.admin_listen.port() != 0 {
             let message =

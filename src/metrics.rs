@@ -10,13 +10,16 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tonic::Code;
 
 use crate::access::{Decision, PolicyType};
+use crate::decision_log;
 use crate::engine::CacheStatus;
 use crate::reload::{LastReload, ReloadResult};
 
+mod logged;
 mod register;
 mod rpc;
 mod tls;
 
+use logged::LogMetrics;
 use register::Registrar;
 pub use rpc::Rpc;
 pub use tls::{Handshake, TlsReading};
@@ -93,6 +96,8 @@ pub struct Readings {
     pub memory_limit: u64,
     /// Faults in the program since the start.
     pub panics: u64,
+    /// What the decision log has written and lost.
+    pub decision_log: decision_log::Reading,
 }
 
 /// What is read of the active snapshot.
@@ -128,6 +133,7 @@ pub struct Metrics {
     gauges: Gauges,
     cache_evictions: Counter,
     panics: Counter,
+    decision_log: LogMetrics,
 }
 
 #[derive(Debug)]
@@ -184,6 +190,7 @@ impl Metrics {
             gauges: register.gauges(),
             cache_evictions: register.cache_evictions(),
             panics: register.panics(),
+            decision_log: register.decision_log(),
             handle: recorder.handle(),
             process,
             recorder,
@@ -251,6 +258,7 @@ impl Metrics {
         // Never falls: what is less than it was is not taken.
         self.cache_evictions.absolute(readings.cache_evictions);
         self.panics.absolute(readings.panics);
+        self.decision_log.set(&readings.decision_log);
         let mut text = self.handle.render();
         tls::render(&readings.tls, &mut text);
         if let Some(snapshot) = &readings.snapshot {

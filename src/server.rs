@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Limits;
+use crate::decision_log::DecisionLog;
 use crate::engine::Engine;
 use crate::metrics::{Metrics, Readings, SnapshotReading, TlsReading};
 use crate::reload::status::{SharedStatus, Status};
@@ -30,6 +31,7 @@ pub mod http;
 pub mod incoming;
 pub mod life;
 pub mod limits;
+mod logging;
 pub mod memory;
 pub mod messages;
 pub mod patience;
@@ -73,6 +75,8 @@ pub struct State {
     pub queue_time: Option<Duration>,
     /// Threads that serve; 0 before they do.
     worker_threads: AtomicUsize,
+    /// Where decisions are logged; None: nowhere.
+    pub decision_log: Option<Arc<DecisionLog>>,
     /// When the process started.
     pub started_at: jiff::Timestamp,
     active: OnceLock<(Arc<Engine>, SharedStatus)>,
@@ -94,10 +98,17 @@ impl State {
             request_timeout: limits.request_timeout,
             queue_time: limits.overload.queue_time,
             worker_threads: AtomicUsize::new(0),
+            decision_log: None,
             started_at: jiff::Timestamp::now(),
             active: OnceLock::new(),
             stopping: watch::Sender::new(false),
         }
+    }
+
+    /// With a log of decisions, or none.
+    #[must_use]
+    pub fn with_decision_log(self, decision_log: Option<Arc<DecisionLog>>) -> Self {
+        Self { decision_log, ..self }
     }
 
     /// The first snapshot is active, and `reload` says how later ones fare: from here on the service is ready. Only the
@@ -142,6 +153,7 @@ impl State {
             memory_used: self.memory.used(),
             memory_limit: self.memory.limit(),
             panics: telemetry::panics(),
+            decision_log: self.decision_log.as_ref().map(|log| log.reading()).unwrap_or_default(),
             ..Readings::default()
         };
         if let Some(engine) = self.engine() {

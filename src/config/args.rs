@@ -149,4 +149,8 @@ pub struct ServeArgs {
     /// Level of the log: error, warn, info, debug, trace, or directives such as `info,iamd=debug`
     #[arg(long, env = "IAMD_LOG_LEVEL", value_name = "LEVEL", default_value = "info", help_heading = "Logging")]
     pub log_level: String,
+
+    /// The decision log.
+    #[command(flatten)]
+    pub decision_log: super::DecisionLogArgs,
 }

@@ -163,10 +163,36 @@ const WRONG: [(&str, &str, &str); 44] = [
     ("--log-level", "verbose", "`verbose` is not a log level; write `error`, `warn`, `info`, `debug` or `trace`, or"),
 ];
 
+/// The same of the flags that say nothing without a decision log.
+const WRONG_OF_LOG: [(&str, &str, &str); 14] = [
+    ("--decision-log", "", "`` is no path; write a file, or `-` for stdout"),
+    ("--decision-log-full", "wait", "`wait` is not known; write `drop-newest`, `drop-oldest`, `block` or `error`"),
+    ("--decision-log-block-timeout", "0s", "`0s` is too short; at least 1ms"),
+    ("--decision-log-queue", "1KiB", "`1KiB` is not allowed; write a whole number from 65536 to 17179869184"),
+    (
+        "--decision-log-max-bytes",
+        "big",
+        "`big` is not a size; write a number of bytes, or a number with KiB, MiB or GiB",
+    ),
+    ("--decision-log-max-age", "1ms", "`1ms` is too short; at least 1s"),
+    ("--decision-log-max-files", "-1", "`-1` is not allowed; write a whole number from 0 to 1000000"),
+    ("--decision-log-only", "allows", "`allows` is not known; write `denials`, or leave the flag out"),
+    ("--decision-log-actions", "s3", "`s3` matches no action; write a service and an action, such as `s3:*`"),
+    ("--decision-log-sample", "NaN", "`NaN` is not a ratio; write a number from 0 to 1"),
+    ("--decision-log-context", "all", "`all` is not known; write `safe` or `full`"),
+    ("--decision-log-keep-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
+    ("--decision-log-drop-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
+    ("--decision-log-hash-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
+];
+
 #[test]
 fn every_flag_says_what_is_wrong_with_its_value() {
-    for (flag, value, expected) in WRONG {
-        let problems = check(&[&format!("{flag}={value}")]).unwrap_err();
+    let of_log = WRONG_OF_LOG.iter().map(|wrong| (Some("--decision-log=log"), wrong));
+    for (besides, (flag, value, expected)) in WRONG.iter().map(|wrong| (None, wrong)).chain(of_log) {
+        let wrong = format!("{flag}={value}");
+        let besides = besides.filter(|_| *flag != "--decision-log");
+        let flags: Vec<&str> = besides.into_iter().chain([wrong.as_str()]).collect();
+        let problems = check(&flags).unwrap_err();
         let about: Vec<_> = problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: `"))).collect();
         assert!(
             about.len() == 1 && about[0].starts_with(&format!("{flag}: {expected}")),
@@ -176,7 +202,7 @@ fn every_flag_says_what_is_wrong_with_its_value() {
 }
 
 /// Their files are looked at when the service starts; what is wrong with them has tests of its own.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "--policies",
     "--tls-cert",
     "--tls-key",
@@ -184,6 +210,7 @@ const FILES: [&str; 7] = [
     "--admin-tls-cert",
     "--admin-tls-key",
     "--admin-tls-client-ca",
+    "--decision-log-hash-key-file",
 ];
 
 #[test]
@@ -191,7 +218,8 @@ fn no_flag_is_left_out() {
     use clap::CommandFactory;
     let command = Flags::command();
     let flags = command.get_arguments().filter(|argument| argument.get_action().takes_values());
-    let tested = |flag: &String| WRONG.iter().any(|(name, ..)| name == flag) || FILES.contains(&flag.as_str());
+    let wrong = || WRONG.iter().chain(&WRONG_OF_LOG);
+    let tested = |flag: &String| wrong().any(|(name, ..)| name == flag) || FILES.contains(&flag.as_str());
     let untested: Vec<String> =
         flags.map(|argument| format!("--{}", argument.get_long().unwrap())).filter(|flag| !tested(flag)).collect();
     assert!(untested.is_empty(), "WRONG has no line for {untested:?}");

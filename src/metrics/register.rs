@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::rpc::CODE_NAMES;
 use super::tls::{Handshake, TlsMetrics};
-use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed};
+use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed, logged};
 use crate::access::{Decision, PolicyType};
 use crate::config::TlsListener;
 use crate::engine::CacheStatus;
@@ -26,10 +26,10 @@ impl<'a> Registrar<'a> {
     }
 
     fn describe(&self) {
-        for (name, help) in COUNTERS {
+        for (name, help) in COUNTERS.into_iter().chain(logged::COUNTERS) {
             self.recorder.describe_counter(KeyName::from_const_str(name), None, SharedString::const_str(help));
         }
-        for (name, help) in GAUGES {
+        for (name, help) in GAUGES.into_iter().chain(logged::GAUGES) {
             self.recorder.describe_gauge(KeyName::from_const_str(name), None, SharedString::const_str(help));
         }
         for (name, help) in HISTOGRAMS {
@@ -122,11 +122,11 @@ impl<'a> Registrar<'a> {
         }
     }
 
-    fn counter(&self, name: &'static str, labels: Labels) -> Counter {
+    pub(super) fn counter(&self, name: &'static str, labels: Labels) -> Counter {
         self.recorder.register_counter(&key(name, labels), &METADATA)
     }
 
-    fn gauge(&self, name: &'static str, labels: Labels) -> Gauge {
+    pub(super) fn gauge(&self, name: &'static str, labels: Labels) -> Gauge {
         self.recorder.register_gauge(&key(name, labels), &METADATA)
     }
 

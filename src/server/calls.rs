@@ -32,12 +32,20 @@ pub struct Calls {
     others: Routes,
     state: Arc<State>,
     request_timeout: Duration,
+    /// Who is at the other end, if it has said so.
+    peer: Option<Arc<str>>,
 }
 
 impl Calls {
     /// `authorization` is reached directly, everything else through its routes.
     pub fn new(authorization: Authorization, others: Routes, state: Arc<State>, request_timeout: Duration) -> Self {
-        Self { authorization: Arc::new(authorization), others, state, request_timeout }
+        Self { authorization: Arc::new(authorization), others, state, request_timeout, peer: None }
+    }
+
+    /// For the calls of this peer.
+    #[must_use]
+    pub fn with_peer(&self, peer: Option<Arc<str>>) -> Self {
+        Self { peer, ..self.clone() }
     }
 
     /// A call, from its head on.
@@ -58,11 +66,16 @@ impl Calls {
             return Answer::Refused(Some(status));
         }
         let authorization = Arc::clone(&self.authorization);
+        let log = self.state.decision_log.as_ref().filter(|_| rpc.is_authorization());
+        let origin = log.map(|log| log.origin(request.headers(), self.peer.as_ref()));
         match rpc {
-            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body())),
-            Rpc::BatchIsAuthorized => Answer::Batch(Box::new(Batch::new(authorization, request.into_body()))),
+            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body()).asked_by(origin)),
+            Rpc::BatchIsAuthorized => {
+                Answer::Batch(Box::new(Batch::new(authorization, request.into_body()).asked_by(origin)))
+            }
             Rpc::StreamIsAuthorized => {
-                Answer::Stream(Some(Box::new(Answers::new(authorization, request.into_body(), timeout))))
+                let answers = Answers::new(authorization, request.into_body(), timeout).asked_by(origin);
+                Answer::Stream(Some(Box::new(answers)))
             }
             Rpc::HealthCheck | Rpc::HealthWatch | Rpc::ReflectionV1 | Rpc::ReflectionV1Alpha | Rpc::Unknown => {
                 Answer::Other(Box::new(self.others.clone().call(request.map(Body::new))))

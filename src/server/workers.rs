@@ -105,6 +105,7 @@ async fn work(mut arriving: mpsc::UnboundedReceiver<Accepted>, serve: Serve, hel
 
 async fn one(accepted: Accepted, Serve { calls, state, max_streams, limits }: Serve, _held: Held) {
     if let Some(connection) = Connection::open(accepted, &state, &limits).await {
+        let calls = calls.with_peer(connection.peer().cloned());
         http::serve(connection, calls, max_streams, &limits, state.stopped()).await;
     }
 }

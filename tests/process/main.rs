@@ -9,11 +9,14 @@
     reason = "tests; helpers of tests are not recognized as such"
 )]
 
+mod decisions;
 mod faults;
 mod operator;
 #[path = "../support/program.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
 mod running;
+#[path = "../support/schema.rs"]
+mod schema;
 mod starting;
 mod stopping;
