@@ -164,7 +164,7 @@ fn batch() -> Box<dyn FnMut()> {
     let body = framed(&[message]);
     Box::new(move || {
         let mut call = Batch::new(Arc::clone(&authorization), Arrived(body.clone()));
-        assert!(done(|context| call.poll(context)).is_ok_and(|answer| answer.len() > 100));
+        assert!(done(|context| call.poll(context, || Ok(()))).is_ok_and(|answer| answer.len() > 100));
     })
 }
 

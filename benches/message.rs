@@ -139,7 +139,7 @@ fn calls(criterion: &mut Criterion) {
         let authorization = authorization(engine(cache_bytes));
         let one = |body: &Bytes| {
             let mut call = Unary::new(Arc::clone(&authorization), Arrived(body.clone()));
-            done(|context| call.poll(context)).is_ok()
+            done(|context| call.poll(context, || Ok(()))).is_ok()
         };
         unary.iter().for_each(|body| assert!(one(body)));
         let mut turn = Turn::of(&unary);
@@ -152,7 +152,7 @@ fn calls(criterion: &mut Criterion) {
         group.bench_function("in a batch", |bencher| {
             bencher.iter(|| {
                 let mut call = Batch::new(Arc::clone(&authorization), Arrived(turn.next().clone()));
-                black_box(done(|context| call.poll(context)).is_ok())
+                black_box(done(|context| call.poll(context, || Ok(()))).is_ok())
             });
         });
         let mut turn = Turn::of(&streams);

@@ -12,6 +12,7 @@ mod environment;
 mod explain;
 pub mod healthcheck;
 mod input;
+pub mod replay;
 mod report;
 mod request;
 pub mod serve;
@@ -42,6 +43,8 @@ pub enum Command {
     Validate(validate::ValidateArgs),
     /// Run policy test suites
     Test(test::TestArgs),
+    /// Decide the requests of a decision log again, and say which decisions would change
+    Replay(replay::ReplayArgs),
     /// Ask a running service whether it serves (for probes of containers without a shell)
     Healthcheck(healthcheck::HealthcheckArgs),
 }
@@ -77,6 +80,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Test(args) => test::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
     }
 }

@@ -9,14 +9,20 @@ use crate::arn::AccountId;
 use crate::directory::StoreOptions;
 
 mod args;
+mod connections;
+mod decision_log;
 pub mod otel;
+mod overload;
 mod parse;
 pub mod san;
 pub mod sockets;
 pub mod tls;
 
 pub use args::ServeArgs;
+pub use connections::ConnectionLimits;
+pub use decision_log::{DecisionLogArgs, DecisionLogOptions, LogFilter, LogTarget, MaskOptions, Rotation, WhenFull};
 pub use otel::TraceOptions;
+pub use overload::{MemoryLimit, Overload};
 use parse::Checker;
 pub use sockets::SocketOptions;
 pub use tls::{TlsListener, TlsOptions, TlsVersion};
@@ -50,6 +56,8 @@ pub struct Config {
     pub worker_threads: Option<usize>,
     /// How it logs.
     pub log: LogOptions,
+    /// How decisions are logged; None: not at all.
+    pub decision_log: Option<DecisionLogOptions>,
 }
 
 /// Where gRPC is served.
@@ -103,6 +111,10 @@ pub struct Limits {
     pub request_bytes: usize,
     /// What one request may hold.
     pub request: RequestLimits,
+    /// What one connection may take.
+    pub connection: ConnectionLimits,
+    /// When there is too much to do.
+    pub overload: Overload,
 }
 
 /// What one request may hold.
@@ -194,6 +206,7 @@ impl Config {
                 format: check.log_format("--log-format", &args.log_format),
                 filter: check.log_filter("--log-level", &args.log_level),
             },
+            decision_log: decision_log::check(&args.decision_log, &mut check),
         };
         if config.listen.contains(&ListenAddress::Tcp(config.admin_listen)) && config.admin_listen.port() != 0 {
             let message =
@@ -267,6 +280,8 @@ fn limits(args: &ServeArgs, check: &mut Checker) -> Limits {
             session_policies: check.number("--max-session-policies", &args.max_session_policies, 0..=1_000),
             session_policy_bytes: check.size("--max-session-policy-bytes", &args.max_session_policy_bytes, 0..=1 << 30),
         },
+        connection: args.connections.check(check),
+        overload: args.overload.check(check),
     }
 }
 

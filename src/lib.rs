@@ -56,6 +56,9 @@ pub mod engine;
 // Files become the next snapshot, while the active one answers.
 pub mod reload;
 
+// What was decided, a line each: queued, masked and written past those who wait for answers.
+pub mod decision_log;
+
 // The edge: what the service is told, counts and logs.
 pub mod config;
 pub mod metrics;

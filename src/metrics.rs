@@ -10,13 +10,16 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tonic::Code;
 
 use crate::access::{Decision, PolicyType};
+use crate::decision_log;
 use crate::engine::CacheStatus;
 use crate::reload::{LastReload, ReloadResult};
 
+mod logged;
 mod register;
 mod rpc;
 mod tls;
 
+use logged::LogMetrics;
 use register::Registrar;
 pub use rpc::Rpc;
 pub use tls::{Handshake, TlsReading};
@@ -48,16 +51,22 @@ pub enum Shed {
     InFlight,
     /// Too many connections at a time.
     Connections,
+    /// Too little memory.
+    Memory,
+    /// Too long a wait.
+    Queue,
 }
 
 impl Shed {
-    const ALL: [Self; 2] = [Self::InFlight, Self::Connections];
+    const ALL: [Self; 4] = [Self::InFlight, Self::Connections, Self::Memory, Self::Queue];
 
     /// The label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InFlight => "in_flight",
             Self::Connections => "connections",
+            Self::Memory => "memory",
+            Self::Queue => "queue",
         }
     }
 }
@@ -79,6 +88,16 @@ pub struct Readings {
     pub connections: usize,
     /// One for each certificate.
     pub tls: Vec<TlsReading>,
+    /// Threads that serve.
+    pub worker_threads: usize,
+    /// Bytes of memory that count against the limit.
+    pub memory_used: u64,
+    /// Bytes of memory that may be used; 0: any.
+    pub memory_limit: u64,
+    /// Faults in the program since the start.
+    pub panics: u64,
+    /// What the decision log has written and lost.
+    pub decision_log: decision_log::Reading,
 }
 
 /// What is read of the active snapshot.
@@ -113,6 +132,8 @@ pub struct Metrics {
     tls: tls::TlsMetrics,
     gauges: Gauges,
     cache_evictions: Counter,
+    panics: Counter,
+    decision_log: LogMetrics,
 }
 
 #[derive(Debug)]
@@ -141,6 +162,9 @@ struct Gauges {
     cache_entries: Gauge,
     requests_in_flight: Gauge,
     connections: Gauge,
+    worker_threads: Gauge,
+    memory_used: Gauge,
+    memory_limit: Gauge,
 }
 
 impl Metrics {
@@ -165,6 +189,8 @@ impl Metrics {
             tls: register.tls(),
             gauges: register.gauges(),
             cache_evictions: register.cache_evictions(),
+            panics: register.panics(),
+            decision_log: register.decision_log(),
             handle: recorder.handle(),
             process,
             recorder,
@@ -231,6 +257,8 @@ impl Metrics {
         self.set_gauges(readings);
         // Never falls: what is less than it was is not taken.
         self.cache_evictions.absolute(readings.cache_evictions);
+        self.panics.absolute(readings.panics);
+        self.decision_log.set(&readings.decision_log);
         let mut text = self.handle.render();
         tls::render(&readings.tls, &mut text);
         if let Some(snapshot) = &readings.snapshot {
@@ -248,6 +276,9 @@ impl Metrics {
         gauges.cache_entries.set(readings.cache_entries as f64);
         gauges.requests_in_flight.set(readings.requests_in_flight as f64);
         gauges.connections.set(readings.connections as f64);
+        gauges.worker_threads.set(readings.worker_threads as f64);
+        gauges.memory_used.set(readings.memory_used as f64);
+        gauges.memory_limit.set(readings.memory_limit as f64);
         if let Some(snapshot) = &readings.snapshot {
             gauges.snapshot_version.set(snapshot.version as f64);
             gauges.snapshot_accounts.set(snapshot.accounts as f64);

@@ -3,15 +3,19 @@
 //! A call arrives in [`calls`] (limits, metrics), is answered by [`grpc`] and translated by [`convert`]. Everything that
 //! the two listeners share is a [`State`].
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Limits;
+use crate::decision_log::DecisionLog;
 use crate::engine::Engine;
 use crate::metrics::{Metrics, Readings, SnapshotReading, TlsReading};
 use crate::reload::status::{SharedStatus, Status};
+use crate::telemetry;
 use crate::tls::{Endpoint, Endpoints};
 
 pub mod admin;
@@ -19,16 +23,24 @@ pub mod calls;
 pub mod connection;
 pub mod convert;
 pub mod decide;
+pub mod descriptors;
 pub mod grpc;
 pub mod handshake;
 pub mod health;
 pub mod http;
 pub mod incoming;
+pub mod life;
 pub mod limits;
+mod logging;
+pub mod memory;
 pub mod messages;
+pub mod patience;
 pub mod plain;
+pub mod queue;
+pub mod rarely;
 pub mod readiness;
 pub mod shutdown;
+pub mod unread;
 pub mod workers;
 
 use calls::Calls;
@@ -36,6 +48,7 @@ use grpc::Authorization;
 use health::Health;
 use incoming::Incoming;
 use limits::Gate;
+use memory::Memory;
 use readiness::Readiness;
 use workers::{Serve, Workers};
 
@@ -50,10 +63,20 @@ pub struct State {
     pub in_flight: Gate,
     /// Connections at a time.
     pub connections: Gate,
+    /// How much memory is left.
+    pub memory: Arc<Memory>,
     /// Size of one message.
     pub request_bytes: usize,
     /// Which listeners speak TLS, and how. Set before the state is shared.
     pub tls: Endpoints,
+    /// How long a unary call may take, and a request of a stream to arrive.
+    pub request_timeout: Duration,
+    /// How long a call may wait for its turn; None: any time.
+    pub queue_time: Option<Duration>,
+    /// Threads that serve; 0 before they do.
+    worker_threads: AtomicUsize,
+    /// Where decisions are logged; None: nowhere.
+    pub decision_log: Option<Arc<DecisionLog>>,
     /// When the process started.
     pub started_at: jiff::Timestamp,
     active: OnceLock<(Arc<Engine>, SharedStatus)>,
@@ -68,13 +91,24 @@ impl State {
             metrics,
             readiness: Readiness::default(),
             in_flight: Gate::new(limits.in_flight),
-            connections: Gate::new(limits.connections),
+            connections: Gate::new(descriptors::connections_that_fit(limits.connections)),
+            memory: Arc::new(Memory::new(&limits.overload)),
             request_bytes: limits.request_bytes,
             tls: Endpoints::default(),
+            request_timeout: limits.request_timeout,
+            queue_time: limits.overload.queue_time,
+            worker_threads: AtomicUsize::new(0),
+            decision_log: None,
             started_at: jiff::Timestamp::now(),
             active: OnceLock::new(),
             stopping: watch::Sender::new(false),
         }
+    }
+
+    /// With a log of decisions, or none.
+    #[must_use]
+    pub fn with_decision_log(self, decision_log: Option<Arc<DecisionLog>>) -> Self {
+        Self { decision_log, ..self }
     }
 
     /// The first snapshot is active, and `reload` says how later ones fare: from here on the service is ready. Only the
@@ -95,6 +129,11 @@ impl State {
         self.active.get().map(|(_, reload)| reload.load_full())
     }
 
+    /// Threads that serve; 0 before they do.
+    pub fn worker_threads(&self) -> usize {
+        self.worker_threads.load(Ordering::Relaxed)
+    }
+
     /// Ends when no more connections and calls are taken.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut stopping = self.stopping.subscribe();
@@ -110,6 +149,11 @@ impl State {
             requests_in_flight: self.in_flight.held(),
             connections: self.connections.held(),
             tls: self.tls.iter().map(|endpoint| tls_reading(endpoint)).collect(),
+            worker_threads: self.worker_threads(),
+            memory_used: self.memory.used(),
+            memory_limit: self.memory.limit(),
+            panics: telemetry::panics(),
+            decision_log: self.decision_log.as_ref().map(|log| log.reading()).unwrap_or_default(),
             ..Readings::default()
         };
         if let Some(engine) = self.engine() {
@@ -176,8 +220,15 @@ pub async fn serve(
     let authorization = Authorization::new(Arc::clone(engine), Arc::clone(state), limits.request);
     let others = health::routes(health_service).map_err(|error| error.to_string())?;
     let calls = Calls::new(authorization, others, Arc::clone(state), limits.request_timeout);
-    let serve = Serve { calls, state: Arc::clone(state), max_streams: limits.streams_per_connection };
+    let serve = Serve {
+        calls,
+        state: Arc::clone(state),
+        max_streams: limits.streams_per_connection,
+        limits: limits.connection,
+    };
     let (workers, ends) = Workers::start(threads, &serve).map_err(|error| format!("cannot start threads: {error}"))?;
+    state.worker_threads.store(ends.len(), Ordering::Relaxed);
+    state.memory.watch().map_err(|error| format!("cannot start threads: {error}"))?;
     let stopped = state.stopped();
     let accepting = tokio::spawn(async move {
         tokio::pin!(stopped);

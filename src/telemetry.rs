@@ -1,6 +1,7 @@
 //! Logs: structured, on stderr, JSON when nobody watches. And spans, for a collector, if there is one: [`traces`].
 
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
@@ -9,6 +10,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{LogFormat, LogOptions};
 
 pub mod traces;
+
+/// Written by the panic hook, read by scrapes.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Faults in the program, since the log was installed: each has ended a call, or a reload.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
 
 /// Installs the log for the whole process, panics included. A second call has no effect: the first log stays.
 pub fn init(options: &LogOptions) {
@@ -26,7 +35,10 @@ pub fn init(options: &LogOptions) {
         log.with_ansi(wants_colours(terminal)).finish().try_init()
     };
     if installed.is_ok() {
-        std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a fault in the program; please report it")));
+        std::panic::set_hook(Box::new(|panic| {
+            PANICS.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%panic, "a fault in the program; please report it");
+        }));
     }
 }
 

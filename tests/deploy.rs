@@ -14,9 +14,6 @@ use clap::{Arg, Command, CommandFactory};
 use iamd::cli::Cli;
 use serde_json::Value;
 
-#[path = "deploy/coming.rs"]
-mod coming;
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -78,13 +75,12 @@ fn flags_exist() {
         for flag in code(text).flat_map(|line| words(line, "--")).filter_map(|word| word.strip_prefix("--")) {
             // `---` parts documents.
             if flag.starts_with(|c: char| c.is_ascii_lowercase()) {
-                assert!(known.contains(flag) || coming::FLAGS.contains(&flag), "{path}: there is no --{flag}");
+                assert!(known.contains(flag), "{path}: there is no --{flag}");
                 count += 1;
             }
         }
     }
     assert!(count >= 30, "only {count} flags were found");
-    assert!(!coming::FLAGS.iter().any(|flag| known.contains(flag)), "no longer coming: tests/deploy/coming.rs");
 }
 
 #[test]
@@ -115,7 +111,7 @@ fn assert_described(place: &str, text: &str) -> usize {
     let names: Vec<&str> = ["iamd_", "grpc_server_", "process_"].into_iter().flat_map(|p| words(text, p)).collect();
     for name in &names {
         let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        let found = known.contains(*name) || known.contains(base) || coming::METRICS.contains(name);
+        let found = known.contains(*name) || known.contains(base);
         assert!(found, "{place}: docs/metrics.md does not have `{name}`");
     }
     names.len()
@@ -133,8 +129,6 @@ fn metrics_exist() {
     }
     let count: usize = queries.iter().map(|(title, query)| assert_described(&title.to_string(), query)).sum();
     assert!(count >= 40, "only {count} metrics were found in the dashboard");
-    let known = described();
-    assert!(!coming::METRICS.iter().any(|name| known.contains(*name)), "no longer coming: tests/deploy/coming.rs");
 }
 
 /// Whatever the program exports for us can be seen.

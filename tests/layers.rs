@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module with the level that it stands on; it may use modules of lower levels only.
-const LEVELS: [(&str, u8); 24] = [
+const LEVELS: [(&str, u8); 25] = [
     ("arn", 0),
     ("few", 0),
     ("finding", 0),
@@ -25,6 +25,7 @@ const LEVELS: [(&str, u8); 24] = [
     ("evaluate", 6),
     ("telemetry", 6),
     ("engine", 7),
+    ("decision_log", 8),
     ("reload", 8),
     ("metrics", 9),
     ("tls", 9),

@@ -15,8 +15,12 @@ mod abuse;
 mod admin;
 #[path = "server/calls.rs"]
 mod calls;
+#[path = "server/lasting.rs"]
+mod lasting;
 #[path = "server/limits.rs"]
 mod limits;
+#[path = "server/overload.rs"]
+mod overload;
 #[path = "server/process.rs"]
 mod process;
 #[path = "support/program.rs"]

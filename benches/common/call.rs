@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http_body::{Body, Frame};
-use iamd::config::{Limits, RequestLimits};
+use iamd::config::{ConnectionLimits, Limits, Overload, RequestLimits};
 use iamd::engine::Engine;
 use iamd::metrics::Metrics;
 use iamd::server::State;
@@ -52,6 +52,8 @@ pub(crate) fn authorization(engine: Engine) -> Arc<Authorization> {
         request_timeout: Duration::from_secs(1),
         request_bytes: 1 << 20,
         request: RequestLimits::default(),
+        connection: ConnectionLimits::default(),
+        overload: Overload::default(),
     };
     let state = Arc::new(State::new(&limits, Arc::new(Metrics::new().expect("metrics"))));
     Arc::new(Authorization::new(Arc::new(engine), state, limits.request))

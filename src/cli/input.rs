@@ -1,7 +1,7 @@
 //! What the commands read besides the policy store: suites, requests, session policies.
 #![expect(clippy::disallowed_methods, reason = "suites and requests are not the policy store")]
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +15,15 @@ const MAX_BYTES: u64 = 64 << 20;
 pub(super) fn read_file(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
     read_text(file)
+}
+
+/// A file, or with `-` stdin, to be read line by line. The error completes "`FILE` ...".
+pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, String> {
+    if path.to_str() == Some("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
+    Ok(Box::new(BufReader::new(file)))
 }
 
 /// The text on stdin.
@@ -52,7 +61,8 @@ pub(super) fn canonical(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
 }
 
-fn unreadable(error: &io::Error) -> String {
+/// Completes "`FILE` ...".
+pub(super) fn unreadable(error: &io::Error) -> String {
     format!("cannot be read: {}", io_words(error))
 }
 

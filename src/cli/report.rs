@@ -29,6 +29,8 @@ pub(super) enum Exit {
     Refused,
     /// `test`: a test failed.
     TestFailed,
+    /// `replay`: a decision would change.
+    Changed,
 }
 
 impl Exit {
@@ -40,6 +42,7 @@ impl Exit {
             Self::Denied => 3,
             Self::Refused => 4,
             Self::TestFailed => 5,
+            Self::Changed => 6,
         }
     }
 }

@@ -39,6 +39,25 @@ pub(super) fn decide_one(
     Ok(evaluate::decide(snapshot, &request, &session, &|| now, detail).outcome)
 }
 
+/// Decides a request that a service took, whatever its limits were, and says by what.
+pub(super) fn decide_any(
+    snapshot: &Snapshot,
+    request: &IsAuthorizedRequest,
+    now: jiff::Timestamp,
+) -> Result<Outcome, InvalidField> {
+    const ANY: usize = usize::MAX;
+    let limits = RequestLimits {
+        batch: ANY,
+        context_keys: ANY,
+        context_values: ANY,
+        session_policies: ANY,
+        session_policy_bytes: ANY,
+    };
+    let request = convert::access_request(request, &limits)?;
+    let session = SessionPolicies::compile(request.session_policies)?;
+    Ok(evaluate::decide(snapshot, &request, &session, &|| now, Detail::Statements).outcome)
+}
+
 /// Decides a request as [`decide_one`] does with [`Detail::Statements`], and tells how.
 pub(super) fn explain_one(
     snapshot: &Snapshot,

@@ -11,6 +11,7 @@ use super::report::Terminal;
 use super::{USAGE_ERROR, complain, store};
 use crate::config::Config;
 pub use crate::config::ServeArgs;
+use crate::decision_log::DecisionLog;
 use crate::engine::Engine;
 use crate::finding::Finding;
 use crate::metrics::{Metrics, UPKEEP_INTERVAL};
@@ -47,6 +48,9 @@ pub fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
+/// When calls have taken all the time there was, the decision log is still given so long.
+const LEAST_LOG_END: Duration = Duration::from_millis(100);
+
 /// For everything but calls: those are served by threads of their own.
 fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().thread_name("iamd").enable_all().build()
@@ -58,7 +62,9 @@ async fn serve(config: &Config) -> Result<(), String> {
     let mut signals = StopSignals::listen().map_err(no_signals)?;
     let hangups = Hangups::listen().map_err(no_signals)?;
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
-    let mut state = State::new(&config.limits, Arc::clone(&metrics));
+    let threads = config.worker_threads.unwrap_or_else(workers::default_count);
+    let log = config.decision_log.as_ref().map(|options| DecisionLog::open(options, threads)).transpose()?;
+    let mut state = State::new(&config.limits, Arc::clone(&metrics)).with_decision_log(log.clone());
     state.tls = certificates(config)?;
     let state = Arc::new(state);
     let listeners = bind(config).await?;
@@ -75,23 +81,26 @@ async fn serve(config: &Config) -> Result<(), String> {
     let reloading = start_reloading(config, &engine, loading_since, Arc::clone(&metrics))?;
     let reload = Arc::clone(&reloading.status);
     let keeping = keep_certificates(config, &state, metrics);
+    let logged = log.clone();
     hangups.forward(move || {
         reloading.wake();
         keeping.wake();
+        logged.iter().for_each(|log| log.reopen());
     });
 
     let grpc: Vec<String> = listeners.iter().map(Listener::address).collect();
     let incoming = Incoming::new(listeners, Arc::clone(&state));
-    let threads = config.worker_threads.unwrap_or_else(workers::default_count);
     let mut running = server::serve(&state, &engine, &config.limits, threads, incoming).await?;
     state.activate(engine, reload);
-    tracing::info!(grpc = grpc.join(","), admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "serving");
+    tracing::info!(grpc = grpc.join(","), admin = %admin_address, threads, version = env!("CARGO_PKG_VERSION"), "serving");
 
     tokio::select! {
         name = signals.next() => tracing::info!(signal = name, "asked to stop"),
         ended = running.ended() => return Err(format!("gRPC ended by itself: {ended:?}")),
     }
+    let deadline = Instant::now() + config.drain.timeout;
     shutdown::drain(&state, running, &mut signals, config.drain).await;
+    log.iter().for_each(|log| log.stop(deadline.max(Instant::now() + LEAST_LOG_END)));
     Ok(())
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 
+use super::connections::ConnectionArgs;
+use super::overload::OverloadArgs;
 use super::sockets::SocketArgs;
 use super::tls::TlsArgs;
 
@@ -59,6 +61,10 @@ pub struct ServeArgs {
     /// Memory for remembered decisions; 0 turns the cache off
     #[arg(long, env = "IAMD_CACHE_SIZE", value_name = "SIZE", default_value = "64MiB")]
     pub cache_size: String,
+
+    /// Threads that serve [default: one per core that its CPU quota and affinity leave]
+    #[arg(long, env = "IAMD_WORKER_THREADS", value_name = "N")]
+    pub worker_threads: Option<String>,
 
     /// How often the store is looked at, whatever the file system reports
     #[arg(long, env = "IAMD_POLL_INTERVAL", value_name = "DURATION", default_value = "5s", help_heading = "Reload")]
@@ -128,9 +134,13 @@ pub struct ServeArgs {
     )]
     pub max_session_policy_bytes: String,
 
-    /// Threads that serve [default: one per core]
-    #[arg(long, env = "IAMD_WORKER_THREADS", value_name = "N")]
-    pub worker_threads: Option<String>,
+    /// What a connection may take.
+    #[command(flatten)]
+    pub connections: ConnectionArgs,
+
+    /// When there is too much to do.
+    #[command(flatten)]
+    pub overload: OverloadArgs,
 
     /// Form of the log on stderr: text, json, or auto (text on a terminal, else json)
     #[arg(long, env = "IAMD_LOG_FORMAT", value_name = "FORMAT", default_value = "auto", help_heading = "Logging")]
@@ -139,4 +149,8 @@ pub struct ServeArgs {
     /// Level of the log: error, warn, info, debug, trace, or directives such as `info,iamd=debug`
     #[arg(long, env = "IAMD_LOG_LEVEL", value_name = "LEVEL", default_value = "info", help_heading = "Logging")]
     pub log_level: String,
+
+    /// The decision log.
+    #[command(flatten)]
+    pub decision_log: super::DecisionLogArgs,
 }

@@ -112,7 +112,7 @@ fn what_would_overflow_is_refused() {
 }
 
 /// What is wrong with each flag of `serve`, with a value that it cannot have: what is wrong, and what is allowed.
-const WRONG: [(&str, &str, &str); 32] = [
+const WRONG: [(&str, &str, &str); 44] = [
     ("--account-id", "1234", "`1234` is not an account id; write its 12 digits"),
     ("--partition", "AWS", "`AWS` is not a partition; write `aws`, `aws-cn`, `aws-us-gov` or another"),
     ("--listen", "localhost", "`localhost` is not an address; write an IP address and a port, such as"),
@@ -146,15 +146,53 @@ const WRONG: [(&str, &str, &str); 32] = [
     ("--max-context-values", "1000001", "`1000001` is not allowed; write a whole number from 0 to 1000000"),
     ("--max-session-policies", "1.5", "`1.5` is not allowed; write a whole number from 0 to 1000"),
     ("--max-session-policy-bytes", "x", "`x` is not a size; write a number of bytes, or a number with KiB, MiB or GiB"),
+    ("--max-header-bytes", "100", "`100` is not allowed; write a whole number from 1024 to 1048576"),
+    ("--window-bytes", "1KiB", "`1KiB` is not allowed; write a whole number from 65536 to 1073741824"),
+    ("--max-pending-resets", "0", "`0` is not allowed; write a whole number from 1 to 100000"),
+    ("--write-timeout", "0s", "`0s` is too short; at least 1ms"),
+    ("--idle-timeout", "15", "`15` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`"),
+    ("--keepalive-interval", "never", "`never` is not a duration; write a number with a unit, such as"),
+    ("--keepalive-timeout", "0s", "`0s` is too short; at least 1ms"),
+    ("--max-connection-age", "1", "`1` is not a duration; write a number with a unit, such as"),
+    ("--max-connection-age-grace", "31days", "`31days` is too long; at most 30days"),
+    ("--max-queue-time", "100", "`100` is not a duration; write a number with a unit, such as"),
+    ("--memory-limit", "half", "`half` is not a size; write a number of bytes, or a number with KiB, MiB or GiB"),
+    ("--memory-high", "100", "`100` is not allowed; write a whole number from 1 to 99"),
     ("--worker-threads", "0", "`0` is not allowed; write a whole number from 1 to 1024"),
     ("--log-format", "yaml", "`yaml` is not a log format; write `auto`, `text` or `json`"),
     ("--log-level", "verbose", "`verbose` is not a log level; write `error`, `warn`, `info`, `debug` or `trace`, or"),
 ];
 
+/// The same of the flags that say nothing without a decision log.
+const WRONG_OF_LOG: [(&str, &str, &str); 14] = [
+    ("--decision-log", "", "`` is no path; write a file, or `-` for stdout"),
+    ("--decision-log-full", "wait", "`wait` is not known; write `drop-newest`, `drop-oldest`, `block` or `error`"),
+    ("--decision-log-block-timeout", "0s", "`0s` is too short; at least 1ms"),
+    ("--decision-log-queue", "1KiB", "`1KiB` is not allowed; write a whole number from 65536 to 17179869184"),
+    (
+        "--decision-log-max-bytes",
+        "big",
+        "`big` is not a size; write a number of bytes, or a number with KiB, MiB or GiB",
+    ),
+    ("--decision-log-max-age", "1ms", "`1ms` is too short; at least 1s"),
+    ("--decision-log-max-files", "-1", "`-1` is not allowed; write a whole number from 0 to 1000000"),
+    ("--decision-log-only", "allows", "`allows` is not known; write `denials`, or leave the flag out"),
+    ("--decision-log-actions", "s3", "`s3` matches no action; write a service and an action, such as `s3:*`"),
+    ("--decision-log-sample", "NaN", "`NaN` is not a ratio; write a number from 0 to 1"),
+    ("--decision-log-context", "all", "`all` is not known; write `safe` or `full`"),
+    ("--decision-log-keep-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
+    ("--decision-log-drop-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
+    ("--decision-log-hash-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
+];
+
 #[test]
 fn every_flag_says_what_is_wrong_with_its_value() {
-    for (flag, value, expected) in WRONG {
-        let problems = check(&[&format!("{flag}={value}")]).unwrap_err();
+    let of_log = WRONG_OF_LOG.iter().map(|wrong| (Some("--decision-log=log"), wrong));
+    for (besides, (flag, value, expected)) in WRONG.iter().map(|wrong| (None, wrong)).chain(of_log) {
+        let wrong = format!("{flag}={value}");
+        let besides = besides.filter(|_| *flag != "--decision-log");
+        let flags: Vec<&str> = besides.into_iter().chain([wrong.as_str()]).collect();
+        let problems = check(&flags).unwrap_err();
         let about: Vec<_> = problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: `"))).collect();
         assert!(
             about.len() == 1 && about[0].starts_with(&format!("{flag}: {expected}")),
@@ -164,7 +202,7 @@ fn every_flag_says_what_is_wrong_with_its_value() {
 }
 
 /// Their files are looked at when the service starts; what is wrong with them has tests of its own.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "--policies",
     "--tls-cert",
     "--tls-key",
@@ -172,6 +210,7 @@ const FILES: [&str; 7] = [
     "--admin-tls-cert",
     "--admin-tls-key",
     "--admin-tls-client-ca",
+    "--decision-log-hash-key-file",
 ];
 
 #[test]
@@ -179,7 +218,8 @@ fn no_flag_is_left_out() {
     use clap::CommandFactory;
     let command = Flags::command();
     let flags = command.get_arguments().filter(|argument| argument.get_action().takes_values());
-    let tested = |flag: &String| WRONG.iter().any(|(name, ..)| name == flag) || FILES.contains(&flag.as_str());
+    let wrong = || WRONG.iter().chain(&WRONG_OF_LOG);
+    let tested = |flag: &String| wrong().any(|(name, ..)| name == flag) || FILES.contains(&flag.as_str());
     let untested: Vec<String> =
         flags.map(|argument| format!("--{}", argument.get_long().unwrap())).filter(|flag| !tested(flag)).collect();
     assert!(untested.is_empty(), "WRONG has no line for {untested:?}");
@@ -261,4 +301,44 @@ fn flags_that_contradict_each_other() {
     for (flags, expected) in cases {
         assert_eq!(check(flags).unwrap_err(), [expected]);
     }
+}
+
+#[test]
+fn limits_of_connections_and_of_what_there_is_to_do() {
+    let config = check(&[]).unwrap();
+    assert_eq!(config.limits.connection, ConnectionLimits::default());
+    assert_eq!(config.limits.overload, Overload::default());
+
+    let flags = ["--idle-timeout", "0s", "--max-connection-age", "1h", "--max-queue-time", "0s", "--memory-limit", "0"];
+    let limits = check(&flags).unwrap().limits;
+    assert_eq!((limits.connection.idle_timeout, limits.connection.age), (None, Some(Duration::from_secs(3600))));
+    assert_eq!((limits.overload.queue_time, limits.overload.memory), (None, MemoryLimit::None));
+    let limit = check(&["--memory-limit", "64MiB"]).unwrap().limits.overload.memory;
+    assert_eq!(limit, MemoryLimit::Bytes(64 << 20));
+
+    let flags = [
+        "--max-header-bytes",
+        "1",
+        "--window-bytes",
+        "1KiB",
+        "--write-timeout",
+        "0s",
+        "--keepalive-interval",
+        "often",
+        "--memory-limit",
+        "lots",
+        "--memory-high",
+        "100",
+    ];
+    assert_eq!(
+        check(&flags).unwrap_err(),
+        [
+            "--max-header-bytes: `1` is not allowed; write a whole number from 1024 to 1048576",
+            "--window-bytes: `1KiB` is not allowed; write a whole number from 65536 to 1073741824",
+            "--write-timeout: `0s` is too short; at least 1ms",
+            "--keepalive-interval: `often` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`",
+            "--memory-limit: `lots` is not a size; write a number of bytes, or a number with KiB, MiB or GiB, such as `64MiB`",
+            "--memory-high: `100` is not allowed; write a whole number from 1 to 99",
+        ]
+    );
 }

@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::rpc::CODE_NAMES;
 use super::tls::{Handshake, TlsMetrics};
-use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed};
+use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed, logged};
 use crate::access::{Decision, PolicyType};
 use crate::config::TlsListener;
 use crate::engine::CacheStatus;
@@ -26,10 +26,10 @@ impl<'a> Registrar<'a> {
     }
 
     fn describe(&self) {
-        for (name, help) in COUNTERS {
+        for (name, help) in COUNTERS.into_iter().chain(logged::COUNTERS) {
             self.recorder.describe_counter(KeyName::from_const_str(name), None, SharedString::const_str(help));
         }
-        for (name, help) in GAUGES {
+        for (name, help) in GAUGES.into_iter().chain(logged::GAUGES) {
             self.recorder.describe_gauge(KeyName::from_const_str(name), None, SharedString::const_str(help));
         }
         for (name, help) in HISTOGRAMS {
@@ -69,6 +69,10 @@ impl<'a> Registrar<'a> {
 
     pub(super) fn cache_evictions(&self) -> Counter {
         self.counter("iamd_cache_evictions_total", vec![])
+    }
+
+    pub(super) fn panics(&self) -> Counter {
+        self.counter("iamd_panics_total", vec![])
     }
 
     pub(super) fn evaluation_seconds(&self) -> Histogram {
@@ -112,14 +116,17 @@ impl<'a> Registrar<'a> {
             cache_entries: gauge("iamd_cache_entries"),
             requests_in_flight: gauge("iamd_requests_in_flight"),
             connections: gauge("iamd_connections"),
+            worker_threads: gauge("iamd_worker_threads"),
+            memory_used: gauge("iamd_memory_bytes"),
+            memory_limit: gauge("iamd_memory_limit_bytes"),
         }
     }
 
-    fn counter(&self, name: &'static str, labels: Labels) -> Counter {
+    pub(super) fn counter(&self, name: &'static str, labels: Labels) -> Counter {
         self.recorder.register_counter(&key(name, labels), &METADATA)
     }
 
-    fn gauge(&self, name: &'static str, labels: Labels) -> Gauge {
+    pub(super) fn gauge(&self, name: &'static str, labels: Labels) -> Gauge {
         self.recorder.register_gauge(&key(name, labels), &METADATA)
     }
 
@@ -135,18 +142,19 @@ fn key(name: &'static str, labels: Labels) -> Key {
     Key::from_parts(name, labels)
 }
 
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 9] = [
     ("grpc_server_handled_total", "RPCs that have ended, by the code that they ended with"),
     ("iamd_decisions_total", "Decisions, by the kind of policy that decided; each request of a batch or stream counts"),
     ("iamd_cache_requests_total", "Decisions that the cache knew (hit), knows now (miss), or may not keep (bypass)"),
     ("iamd_cache_evictions_total", "Remembered decisions that had to make room"),
     ("iamd_requests_shed_total", "Calls and connections refused because a limit was reached"),
+    ("iamd_panics_total", "Faults in the program; each has ended a call, or a reload"),
     ("iamd_reloads_total", "Attempts to make the files on disk the active snapshot, by what came of them"),
     ("iamd_tls_handshakes_total", "TLS handshakes that have ended, by how"),
     ("iamd_tls_reloads_total", "Looks at files of certificates that were new or asked for, by what came of them"),
 ];
 
-const GAUGES: [(&str, &str); 12] = [
+const GAUGES: [(&str, &str); 15] = [
     ("iamd_build_info", "The program that runs"),
     ("iamd_snapshot_version", "Version of the active snapshot; grows with every reload that changed something"),
     ("iamd_snapshot_accounts", "Accounts that the active snapshot knows"),
@@ -159,6 +167,9 @@ const GAUGES: [(&str, &str); 12] = [
     ("iamd_last_reload_success_timestamp_seconds", "When the files on disk were last found good"),
     ("iamd_requests_in_flight", "Calls that are being answered; a held stream counts as one"),
     ("iamd_connections", "Open connections of the gRPC listeners"),
+    ("iamd_worker_threads", "Threads that serve"),
+    ("iamd_memory_bytes", "Memory that counts against the limit; 0 without a limit"),
+    ("iamd_memory_limit_bytes", "Memory that may be used before calls are refused; 0 without a limit"),
 ];
 
 const HISTOGRAMS: [(&str, &str); 3] = [

@@ -21,7 +21,8 @@ use tower::Service as _;
 
 use super::grpc::{Answers, Authorization, Batch, Unary};
 use super::messages::RequestBody;
-use super::{State, convert, limits};
+use super::unread::Unread;
+use super::{State, convert, limits, patience, queue};
 use crate::metrics::{Rpc, Shed};
 
 /// All services, behind limits and metrics.
@@ -31,23 +32,33 @@ pub struct Calls {
     others: Routes,
     state: Arc<State>,
     request_timeout: Duration,
+    /// Who is at the other end, if it has said so.
+    peer: Option<Arc<str>>,
 }
 
 impl Calls {
     /// `authorization` is reached directly, everything else through its routes.
     pub fn new(authorization: Authorization, others: Routes, state: Arc<State>, request_timeout: Duration) -> Self {
-        Self { authorization: Arc::new(authorization), others, state, request_timeout }
+        Self { authorization: Arc::new(authorization), others, state, request_timeout, peer: None }
+    }
+
+    /// For the calls of this peer.
+    #[must_use]
+    pub fn with_peer(&self, peer: Option<Arc<str>>) -> Self {
+        Self { peer, ..self.clone() }
     }
 
     /// A call, from its head on.
     pub fn call<B: RequestBody>(&self, request: Request<B>) -> CallFuture<B> {
         let rpc = Rpc::of(request.uri().path());
-        if !self.admit(rpc) {
-            return self.refuse(rpc);
+        if let Some(reason) = self.reason_to_refuse(rpc) {
+            return self.refuse(rpc, reason, request.into_body());
         }
         let timeout = self.timeout(rpc, request.headers());
-        let call = Call { state: Arc::clone(&self.state), rpc, started: Instant::now(), timeout, code: None };
-        CallFuture { answer: self.answer(rpc, timeout, request), timer: None, call: Some(call) }
+        let started = Instant::now();
+        queue::now(started);
+        let call = Call { state: Arc::clone(&self.state), rpc, started, timeout, code: None };
+        CallFuture { answer: self.answer(rpc, timeout, request), timer: None, call: Some(call), waited: false }
     }
 
     fn answer<B: RequestBody>(&self, rpc: Rpc, timeout: Option<Duration>, request: Request<B>) -> Answer<B> {
@@ -55,11 +66,16 @@ impl Calls {
             return Answer::Refused(Some(status));
         }
         let authorization = Arc::clone(&self.authorization);
+        let log = self.state.decision_log.as_ref().filter(|_| rpc.is_authorization());
+        let origin = log.map(|log| log.origin(request.headers(), self.peer.as_ref()));
         match rpc {
-            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body())),
-            Rpc::BatchIsAuthorized => Answer::Batch(Box::new(Batch::new(authorization, request.into_body()))),
+            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body()).asked_by(origin)),
+            Rpc::BatchIsAuthorized => {
+                Answer::Batch(Box::new(Batch::new(authorization, request.into_body()).asked_by(origin)))
+            }
             Rpc::StreamIsAuthorized => {
-                Answer::Stream(Some(Box::new(Answers::new(authorization, request.into_body(), timeout))))
+                let answers = Answers::new(authorization, request.into_body(), timeout).asked_by(origin);
+                Answer::Stream(Some(Box::new(answers)))
             }
             Rpc::HealthCheck | Rpc::HealthWatch | Rpc::ReflectionV1 | Rpc::ReflectionV1Alpha | Rpc::Unknown => {
                 Answer::Other(Box::new(self.others.clone().call(request.map(Body::new))))
@@ -67,20 +83,32 @@ impl Calls {
         }
     }
 
-    /// Health gets in always: a full service is not a dead one.
-    fn admit(&self, rpc: Rpc) -> bool {
+    /// None: the call is in. Health gets in always: a full service is not a dead one.
+    fn reason_to_refuse(&self, rpc: Rpc) -> Option<Shed> {
         if rpc.is_health() {
             self.state.in_flight.enter_always();
-            return true;
+            return None;
         }
-        self.state.in_flight.enter()
+        if self.state.memory.tightness().refuses(rpc) {
+            return Some(Shed::Memory);
+        }
+        (!self.state.in_flight.enter()).then_some(Shed::InFlight)
     }
 
-    fn refuse<B>(&self, rpc: Rpc) -> CallFuture<B> {
-        self.state.metrics.shed(Shed::InFlight);
+    #[cold]
+    fn refuse<B: RequestBody>(&self, rpc: Rpc, reason: Shed, body: B) -> CallFuture<B> {
+        self.state.metrics.shed(reason);
         self.state.metrics.rpc_finished(rpc, Code::ResourceExhausted, Duration::ZERO);
-        let status = convert::overloaded(self.state.in_flight.limit());
-        CallFuture { answer: Answer::Refused(Some(status)), timer: None, call: None }
+        let status = match reason {
+            Shed::Memory => convert::memory_is_tight(),
+            Shed::InFlight | Shed::Connections | Shed::Queue => convert::overloaded(self.state.in_flight.limit()),
+        };
+        let answer = if rpc.is_unary() {
+            Answer::Unread(Box::new(Unread::new(body, status, self.request_timeout)))
+        } else {
+            Answer::Refused(Some(status))
+        };
+        CallFuture { answer, timer: None, call: None, waited: false }
     }
 
     /// The client's deadline, or for a unary call the service's own if that is sooner.
@@ -123,11 +151,27 @@ impl Call {
     fn finish(mut self, code: Code) {
         self.code = Some(code);
     }
+
+    /// An error if its turn comes too late: it is refused, or its time is up already.
+    fn in_time(&self, waited: bool) -> Result<(), Status> {
+        let since = waited.then_some(self.started);
+        if self.state.queue_time.is_some_and(|limit| queue::is_too_long(limit, since)) {
+            self.state.metrics.shed(Shed::Queue);
+            return Err(convert::queue_is_long());
+        }
+        let waited = queue::last_seen().map(|now| now.saturating_duration_since(self.started));
+        match self.timeout {
+            Some(timeout) if waited >= Some(timeout) => Err(convert::deadline_exceeded(timeout)),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
+        let now = Instant::now();
+        queue::now(now);
+        let took = now.saturating_duration_since(self.started);
         let late = self.timeout.is_some_and(|timeout| took >= timeout);
         let code = match self.code {
             Some(code) => code,
@@ -143,6 +187,8 @@ impl Drop for Call {
 enum Answer<B> {
     /// A status, taken once.
     Refused(Option<Status>),
+    /// The same, when the request has come.
+    Unread(Box<Unread<B>>),
     Unary(Unary<B>),
     Batch(Box<Batch<B>>),
     /// Taken once: it begins at once.
@@ -156,6 +202,8 @@ pub struct CallFuture<B> {
     /// Made only when the answer is not there at once, which is rare: a decision does not wait.
     timer: Option<Pin<Box<Sleep>>>,
     call: Option<Call>,
+    /// Whether it did not come with all that it needs.
+    waited: bool,
 }
 
 impl<B> std::fmt::Debug for CallFuture<B> {
@@ -166,10 +214,13 @@ impl<B> std::fmt::Debug for CallFuture<B> {
 
 impl<B: RequestBody> CallFuture<B> {
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Response<CallBody<B>>> {
+        let (call, waited) = (self.call.as_ref(), self.waited);
+        let in_time = || call.map_or(Ok(()), |call| call.in_time(waited));
         let answered = match &mut self.answer {
             Answer::Refused(status) => Err(status.take().unwrap_or_else(convert::stopping)),
-            Answer::Unary(unary) => ready!(unary.poll(context)).map(Content::Message),
-            Answer::Batch(batch) => ready!(batch.poll(context)).map(Content::Message),
+            Answer::Unread(refused) => Err(ready!(refused.poll(context))),
+            Answer::Unary(unary) => ready!(unary.poll(context, in_time)).map(Content::Message),
+            Answer::Batch(batch) => ready!(batch.poll(context, in_time)).map(Content::Message),
             // INVARIANT: a future is not polled after its end.
             Answer::Stream(stream) => stream.take().map(Content::Stream).ok_or_else(convert::stopping),
             Answer::Other(future) => match ready!(Pin::new(future).poll(context)) {
@@ -219,7 +270,9 @@ impl<B: RequestBody> Future for CallFuture<B> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut polled = self.poll_answer(context);
         if polled.is_pending() {
+            self.waited = true;
             polled = self.poll_deadline(context).map(|status| self.end(status));
+            patience::nothing_to_say();
         }
         polled.map(Ok)
     }
@@ -295,7 +348,7 @@ impl<B: RequestBody> http_body::Body for CallBody<B> {
             }
             Poll::Ready(Some(Err(status))) => finish(&mut self.call, status.code()),
             Poll::Ready(None) => finish(&mut self.call, Code::Unknown),
-            Poll::Pending => {}
+            Poll::Pending => patience::nothing_to_say(),
         }
         polled
     }

@@ -1,4 +1,4 @@
-//! One connection: counted while it is open, and given up when its peer keeps silent.
+//! One connection: counted while it is open, and given up when its peer keeps silent or takes nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
 use super::incoming::{Accepted, Place, StdSocket};
+use super::life::Use;
 use super::{State, handshake};
+use crate::config::ConnectionLimits;
 use crate::tls::certificate;
 
 /// A connected socket of any kind.
@@ -49,10 +52,13 @@ const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Connection {
     socket: Socket,
     peer: Option<Arc<str>>,
-    _place: Place,
+    place: Place,
     /// Until the peer has introduced itself. The server behind takes over from there, with its own pings and its own way
     /// to say goodbye.
     greeting: Option<Greeting>,
+    write_timeout: Duration,
+    /// Since when the peer takes nothing of what it is sent.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 struct Greeting {
@@ -61,22 +67,29 @@ struct Greeting {
 }
 
 impl Connection {
-    /// On the runtime of this thread, which also makes the handshake where there is TLS. None if that fails, or if the
-    /// socket cannot be served: it is closed, as if its peer had gone.
-    pub async fn open(accepted: Accepted, state: &State) -> Option<Self> {
+    /// On the runtime of this thread, which also makes the handshake where there is TLS. None if that fails, if its place is
+    /// wanted meanwhile, or if the socket cannot be served: it is closed, as if its peer had gone.
+    pub async fn open(accepted: Accepted, state: &State, limits: &ConnectionLimits) -> Option<Self> {
         let Accepted { socket, place } = accepted;
         let socket = match socket {
             StdSocket::Tcp(stream) => {
                 let stream = TcpStream::from_std(stream).ok()?;
                 match &state.tls.grpc {
                     // Its future is large, and gone before the first call: not for connections without TLS to carry.
-                    Some(endpoint) => Socket::Tls(Box::new(Box::pin(handshake::shake(stream, endpoint, state)).await?)),
+                    Some(endpoint) => {
+                        let shaken = Box::pin(handshake::shake(stream, endpoint, state));
+                        let stream = tokio::select! {
+                            shaken = shaken => shaken?,
+                            () = place.usage.is_sent_away() => return None,
+                        };
+                        Socket::Tls(Box::new(stream))
+                    }
                     None => Socket::Tcp(stream),
                 }
             }
             StdSocket::Unix(stream) => Socket::Unix(UnixStream::from_std(stream).ok()?),
         };
-        Some(Self::new(socket, place, state))
+        Some(Self::new(socket, place, state, limits))
     }
 
     /// Who the peer has proved to be, in one word; None where nothing is asked of it.
@@ -84,7 +97,7 @@ impl Connection {
         self.peer.as_ref()
     }
 
-    fn new(socket: Socket, place: Place, state: &State) -> Self {
+    fn new(socket: Socket, place: Place, state: &State, limits: &ConnectionLimits) -> Self {
         let stopped = state.stopped();
         let patience = async {
             tokio::select! {
@@ -93,7 +106,13 @@ impl Connection {
             }
         };
         let greeting = Greeting { missing_bytes: PREFACE_BYTES, patience: Box::pin(patience) };
-        Self { peer: socket.peer(), socket, _place: place, greeting: Some(greeting) }
+        let (peer, write_timeout) = (socket.peer(), limits.write_timeout);
+        Self { socket, peer, place, greeting: Some(greeting), write_timeout, stalled: None }
+    }
+
+    /// How it is used.
+    pub fn usage(&self) -> &Arc<Use> {
+        &self.place.usage
     }
 
     fn poll_socket(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -107,7 +126,10 @@ impl Connection {
     fn count_greeting(&mut self, read: usize) {
         match &mut self.greeting {
             Some(greeting) if greeting.missing_bytes > read => greeting.missing_bytes -= read,
-            _ => self.greeting = None,
+            _ => {
+                self.greeting = None;
+                self.place.usage.note_greeting();
+            }
         }
     }
 
@@ -116,6 +138,19 @@ impl Connection {
             Some(greeting) => greeting.patience.as_mut().poll(context).map(Ok),
             None => Poll::Pending,
         }
+    }
+}
+
+impl Connection {
+    /// What was written, or an error if that has been nothing for too long.
+    fn in_time<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let limit = self.write_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -149,11 +184,12 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        };
+        self.in_time(written, context)
     }
 
     fn poll_write_vectored(
@@ -161,11 +197,12 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
             Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
+        };
+        self.in_time(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -177,11 +214,13 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
+        let flushed = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            // TLS takes some bytes itself, and waits here for the peer to take them.
             Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
             Socket::Unix(stream) => Pin::new(stream).poll_flush(context),
-        }
+        };
+        self.in_time(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

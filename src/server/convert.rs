@@ -10,6 +10,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::access::StatementRef;
 use crate::access::{AccessRequest, Decision, Detail, Explanation, InvalidField, Outcome, PolicyType, RawRequest};
 use crate::config::RequestLimits;
+use crate::decision_log::Unlogged;
 use crate::few::Few;
 use crate::proto::codec::Malformed;
 use crate::proto::v1;
@@ -189,6 +190,8 @@ pub enum Refusal {
     Malformed(Malformed),
     /// INTERNAL: a fault of ours.
     Internal,
+    /// UNAVAILABLE: it was decided, but the decision could not be logged, and is not given then.
+    Unlogged,
 }
 
 impl From<InvalidField> for Refusal {
@@ -203,11 +206,18 @@ impl From<Malformed> for Refusal {
     }
 }
 
+impl From<Unlogged> for Refusal {
+    fn from(_: Unlogged) -> Self {
+        Self::Unlogged
+    }
+}
+
 impl Refusal {
     /// As the end of a call.
     pub fn status(&self) -> Status {
         let details = match self {
             Self::Invalid(InvalidField { field, message }) => ErrorDetails::with_bad_request_violation(*field, message),
+            Self::Unlogged => ErrorDetails::with_retry_info(Some(LOG_RETRY_DELAY)),
             Self::Malformed(_) | Self::Internal => ErrorDetails::new(),
         };
         Status::with_error_details(self.code(), self.message(), details)
@@ -216,7 +226,7 @@ impl Refusal {
     /// As the answer to one request of a batch or a stream, if it is one.
     fn request_error(self) -> Result<v1::RequestError, Self> {
         match self {
-            Self::Invalid(_) | Self::Internal => {
+            Self::Invalid(_) | Self::Internal | Self::Unlogged => {
                 Ok(v1::RequestError { code: self.code().into(), message: self.message() })
             }
             Self::Malformed(_) => Err(self),
@@ -226,6 +236,7 @@ impl Refusal {
     fn code(&self) -> Code {
         match self {
             Self::Invalid(_) | Self::Malformed(Malformed::Hollow { .. }) => Code::InvalidArgument,
+            Self::Unlogged => Code::Unavailable,
             // As gRPC's libraries call it.
             Self::Malformed(Malformed::Undecodable(_) | Malformed::NotA(_)) | Self::Internal => Code::Internal,
         }
@@ -240,6 +251,11 @@ impl Refusal {
             }
             Self::Malformed(Malformed::Hollow { fields, bytes }) => {
                 format!("{fields} fields in a message of {bytes} bytes: most of them are empty, or close to it")
+            }
+            Self::Unlogged => {
+                "the decision log takes no more, and what cannot be logged is not answered (--decision-log-full error); \
+                 try again later"
+                    .to_owned()
             }
             Self::Internal => "a fault in the service, not in the request; its log says more".to_owned(),
         }
@@ -291,9 +307,25 @@ pub fn broken_body(error: &impl std::fmt::Display) -> Status {
 /// How long a caller should wait before it tries again: calls in flight end within milliseconds.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
+/// How long a caller should wait while decisions cannot be logged: a disk is not emptied at once.
+const LOG_RETRY_DELAY: Duration = Duration::from_secs(1);
+
 /// RESOURCE_EXHAUSTED: too many calls at a time.
 pub fn overloaded(limit: usize) -> Status {
-    let message = format!("{limit} calls are in flight, which is the limit (--max-in-flight); try again later");
+    exhausted(format!("{limit} calls are in flight, which is the limit (--max-in-flight); try again later"))
+}
+
+/// RESOURCE_EXHAUSTED: too little memory is left.
+pub fn memory_is_tight() -> Status {
+    exhausted("the service has too little memory left for this call (--memory-limit); try again later")
+}
+
+/// RESOURCE_EXHAUSTED: calls come faster than they can be answered.
+pub fn queue_is_long() -> Status {
+    exhausted("calls wait for longer than --max-queue-time; try again later")
+}
+
+fn exhausted(message: impl Into<String>) -> Status {
     let details = ErrorDetails::with_retry_info(Some(RETRY_DELAY));
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
@@ -301,6 +333,12 @@ pub fn overloaded(limit: usize) -> Status {
 /// DEADLINE_EXCEEDED: the client's deadline or the service's own has passed.
 pub fn deadline_exceeded(timeout: Duration) -> Status {
     Status::deadline_exceeded(format!("not answered within {}", humantime::format_duration(timeout)))
+}
+
+/// DEADLINE_EXCEEDED: the rest of a request of a stream does not come.
+pub fn cut_short(timeout: Duration) -> Status {
+    let timeout = humantime::format_duration(timeout);
+    Status::deadline_exceeded(format!("the rest of a request has not come within {timeout} (--request-timeout)"))
 }
 
 /// UNAVAILABLE: the service is stopping.

@@ -19,9 +19,11 @@ use tonic::Status;
 use super::State;
 use super::convert::{self, Refusal};
 use super::decide::decide;
+use super::logging::{self, Asked};
 use super::messages::{self, Messages, RequestBody, begin};
 use crate::access::{Decision, Outcome, PolicyType};
 use crate::config::RequestLimits;
+use crate::decision_log::{Origin, Place};
 use crate::engine::{Active, Answer, Engine};
 use crate::proto::view::{Field, Fields};
 
@@ -47,9 +49,12 @@ impl Authorization {
     }
 
     /// A request's message in, what was decided out.
-    fn answer(&self, active: &Active, message: &[u8]) -> Result<Outcome, Refusal> {
+    fn answer(&self, active: &Active, message: &[u8], asked: Asked<'_>) -> Result<Outcome, Refusal> {
         guarded(|| {
-            let answer = decide(active, &self.limits, message)?;
+            let answer = match (&self.state.decision_log, asked.origin) {
+                (Some(log), Some(origin)) => logging::decide(log, active, &self.limits, message, origin, asked.place)?,
+                _ => decide(active, &self.limits, message)?,
+            };
             let Answer { outcome, cache, evaluation } = answer;
             self.state.metrics.decided(outcome.decision, outcome.decided_by, cache, evaluation);
             Ok(outcome)
@@ -96,20 +101,32 @@ impl<B: RequestBody> OneMessage<B> {
 pub struct Unary<B> {
     authorization: Arc<Authorization>,
     request: OneMessage<B>,
+    origin: Option<Box<Origin>>,
 }
 
 impl<B: RequestBody> Unary<B> {
     /// With the body of its request.
     pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
-        Self { authorization, request }
+        Self { authorization, request, origin: None }
     }
 
-    /// The answer, framed.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+    /// Whom the decision log names.
+    #[must_use]
+    pub fn asked_by(self, origin: Option<Box<Origin>>) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// The answer, framed; or what `refuse` says when the request has come.
+    pub fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        refuse: impl FnOnce() -> Result<(), Status>,
+    ) -> Poll<Result<Bytes, Status>> {
         let message = ready!(self.request.poll(context))?;
+        refuse()?;
         let active = self.authorization.engine.load();
-        let answer = self.authorization.answer(&active, &message);
+        let answer = self.authorization.answer(&active, &message, Asked::new(&self.origin, Place::Alone));
         let version = active.snapshot.version;
         Poll::Ready(answer.map(|outcome| framed(&outcome, version)).map_err(|refusal| refusal.status()))
     }
@@ -181,6 +198,7 @@ pub struct Batch<B> {
     authorization: Arc<Authorization>,
     request: OneMessage<B>,
     deciding: Option<Deciding>,
+    origin: Option<Box<Origin>>,
 }
 
 /// A batch that has arrived.
@@ -190,6 +208,8 @@ struct Deciding {
     message: Bytes,
     /// Where the next of its requests begins.
     next: usize,
+    /// How many were decided.
+    decided: u32,
     out: BytesMut,
     start: usize,
 }
@@ -198,19 +218,30 @@ impl<B: RequestBody> Batch<B> {
     /// With the body of its request.
     pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
-        Self { authorization, request, deciding: None }
+        Self { authorization, request, deciding: None, origin: None }
     }
 
-    /// The answer, framed.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+    /// Whom the decision log names.
+    #[must_use]
+    pub fn asked_by(self, origin: Option<Box<Origin>>) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// The answer, framed; or what `refuse` says when the request has come.
+    pub fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        refuse: impl FnOnce() -> Result<(), Status>,
+    ) -> Poll<Result<Bytes, Status>> {
         let deciding = match &mut self.deciding {
             Some(deciding) => deciding,
             None => {
                 let message = ready!(self.request.poll(context))?;
+                refuse()?;
                 self.deciding.insert(Deciding::new(&self.authorization, message).map_err(|refusal| refusal.status())?)
             }
         };
-        let answered = deciding.turn(&self.authorization);
+        let answered = deciding.turn(&self.authorization, &self.origin);
         if matches!(answered, Ok(None)) {
             context.waker().wake_by_ref();
         }
@@ -228,15 +259,17 @@ impl Deciding {
         let requests = convert::batch_size(&message, &authorization.limits)?;
         let mut out = BytesMut::with_capacity(requests * ANSWER_BYTES);
         let start = begin(&mut out);
-        Ok(Self { active, message, next: 0, out, start })
+        Ok(Self { active, message, next: 0, decided: 0, out, start })
     }
 
     /// Decides some of the requests; None if some are left.
-    fn turn(&mut self, authorization: &Authorization) -> Result<Option<Bytes>, Refusal> {
+    fn turn(&mut self, authorization: &Authorization, origin: &Option<Box<Origin>>) -> Result<Option<Bytes>, Refusal> {
         let mut fields = Fields::of(self.message.get(self.next..).unwrap_or_default());
         for field in fields.by_ref().take(TURN) {
             if let (1, Field::Bytes(request)) = field {
-                let answer = authorization.answer(&self.active, request);
+                let asked = Asked::new(origin, Place::Batch(self.decided));
+                self.decided = self.decided.saturating_add(1);
+                let answer = authorization.answer(&self.active, request, asked);
                 put_result(answer, self.active.snapshot.version, &mut self.out)?;
             }
         }
@@ -281,9 +314,12 @@ pub struct Answers<B> {
     stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
     timeout: Option<Duration>,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// While a request has arrived in part.
+    rest: Option<Pin<Box<Sleep>>>,
     /// Whether others get their turn before the next request is looked at.
     yields: bool,
     end: Option<Status>,
+    origin: Option<Box<Origin>>,
 }
 
 impl<B> std::fmt::Debug for Answers<B> {
@@ -299,7 +335,13 @@ impl<B: RequestBody> Answers<B> {
         let stopped = Box::pin(authorization.state.stopped());
         // Without a runtime there is no clock; with one, it runs from here on.
         let deadline = timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout)));
-        Self { authorization, messages, stopped, timeout, deadline, yields: false, end: None }
+        Self { authorization, messages, stopped, timeout, deadline, rest: None, yields: false, end: None, origin: None }
+    }
+
+    /// Whom the decision log names.
+    #[must_use]
+    pub fn asked_by(self, origin: Option<Box<Origin>>) -> Self {
+        Self { origin, ..self }
     }
 
     /// The next answers in their frames, or how the stream ended.
@@ -317,6 +359,7 @@ impl<B: RequestBody> Answers<B> {
             (true, Poll::Ready(end)) => Poll::Ready(Err(end)),
             (true, Poll::Pending) => self.interruption(context).map(Err),
             (false, end) => {
+                self.rest = None;
                 if let Poll::Ready(end) = end {
                     self.end = Some(end);
                 }
@@ -347,7 +390,9 @@ impl<B: RequestBody> Answers<B> {
     fn answer(&self, message: &Bytes, out: &mut BytesMut) -> Result<(), Refusal> {
         let (id, request) = convert::streamed(message)?;
         let active = self.authorization.engine.load();
-        let answer = request.map_err(Refusal::Invalid).and_then(|request| self.authorization.answer(&active, &request));
+        let asked = Asked::new(&self.origin, Place::Stream(id));
+        let answer =
+            request.map_err(Refusal::Invalid).and_then(|request| self.authorization.answer(&active, &request, asked));
         let start = begin(out);
         match answer {
             Ok(outcome) => {
@@ -367,12 +412,19 @@ impl<B: RequestBody> Answers<B> {
         if self.stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(convert::stopping());
         }
-        match (&mut self.deadline, self.timeout) {
-            (Some(deadline), Some(timeout)) => {
-                deadline.as_mut().poll(context).map(|()| convert::deadline_exceeded(timeout))
-            }
-            _ => Poll::Pending,
+        if let (Some(deadline), Some(timeout)) = (&mut self.deadline, self.timeout)
+            && deadline.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(convert::deadline_exceeded(timeout));
         }
+        if !self.messages.is_in_the_middle() {
+            self.rest = None;
+            return Poll::Pending;
+        }
+        // A stream may be silent, but not in the middle of a request: that would keep what has come of it.
+        let timeout = self.authorization.state.request_timeout;
+        let rest = self.rest.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        rest.as_mut().poll(context).map(|()| convert::cut_short(timeout))
     }
 }
 

@@ -7,8 +7,9 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -16,10 +17,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::calls::Calls;
 use super::connection::Connection;
+use super::life::{Grace, Use, end_of_calls, end_of_grace};
+use super::patience::Patient;
+use super::queue;
+use super::rarely::Rarely;
+use crate::config::ConnectionLimits;
 
-/// How long a connection may be silent before the peer is asked whether it is still there. A peer that vanished would
-/// otherwise hold one of `--max-connections` for ever.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+/// Errors of a peer's streams that are answered by a reset, over the life of a connection: past them it is closed. A
+/// client that plays by the rules makes none.
+const MAX_ERROR_RESETS: usize = 1024;
 
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -39,15 +45,14 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Gather {
 }
 
 /// Answers what was gathered; whether there was anything.
-fn answer_arrived() -> bool {
+fn answer_arrived(usage: &Use, write_timeout: Duration) -> bool {
     let mut calls = ARRIVED.take();
     let any = !calls.is_empty();
-    for mut call in calls.drain(..) {
-        // A task of its own polls it anew, so whom it would wake now does not matter. A fault of ours (already printed by
-        // the panic hook) ends this call alone: what is dropped is reset.
-        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
-        if matches!(polled, Ok(Poll::Pending)) {
-            tokio::spawn(call);
+    for call in calls.drain(..) {
+        // A fault of ours (already printed by the panic hook) ends this call alone: what is dropped is reset.
+        let polled = catch_unwind(AssertUnwindSafe(|| answer(call)));
+        if let Ok(Some(waiting)) = polled {
+            tokio::spawn(Patient::new(waiting, write_timeout, usage.open()));
         }
     }
     // Its memory is used again. INVARIANT: nothing was gathered meanwhile, only a connection's poll does that.
@@ -55,56 +60,108 @@ fn answer_arrived() -> bool {
     any
 }
 
+/// Polls a call once; what is left of it. In a fault it is dropped while that unwinds, which tells it what happened.
+fn answer(mut call: Call) -> Option<Call> {
+    // A task of its own polls it anew, so whom it would wake now does not matter.
+    let answered = call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+    (!answered).then_some(call)
+}
+
 /// Serves a connection until its end, or until `stopped` and the end of the calls in it.
-pub fn serve<S>(connection: Connection, calls: Calls, max_streams: u32, stopped: S) -> Serving<S>
+pub fn serve<S>(
+    connection: Connection,
+    calls: Calls,
+    max_streams: u32,
+    limits: &ConnectionLimits,
+    stopped: S,
+) -> Serving
 where
-    S: Future<Output = ()> + Send,
+    S: Future<Output = ()> + Send + 'static,
 {
     let mut builder = http2::Builder::new(Gather);
     builder
         .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout)
         .max_concurrent_streams(max_streams)
+        .max_header_list_size(limits.header_bytes)
+        .initial_connection_window_size(limits.window_bytes)
+        .initial_stream_window_size(limits.window_bytes)
+        .max_pending_accept_reset_streams(limits.pending_resets)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
         .auto_date_header(false);
+    let usage = Arc::clone(connection.usage());
+    let life = Life::Open(Rarely::new(end_of_calls(*limits, Arc::clone(&usage), stopped)));
     let http = Box::pin(builder.serve_connection(TokioIo::new(connection), calls));
-    Serving { http, stopped: Some(Box::pin(stopped)) }
+    Serving { http, life, usage, write_timeout: limits.write_timeout, drained: None }
 }
 
 type Http = http2::Connection<TokioIo<Connection>, Calls, Gather>;
 
 /// A connection that is served.
-pub struct Serving<S> {
+pub struct Serving {
     http: Pin<Box<Http>>,
-    /// None once it has come.
-    stopped: Option<Pin<Box<S>>>,
+    life: Life,
+    usage: Arc<Use>,
+    write_timeout: Duration,
+    /// When it was last read until nothing was left.
+    drained: Option<Instant>,
 }
 
-impl<S> std::fmt::Debug for Serving<S> {
+enum Life {
+    /// It takes calls, until then.
+    Open(Rarely<Grace>),
+    /// It answers those that it has, until then.
+    Closing(Rarely<()>),
+}
+
+impl std::fmt::Debug for Serving {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Serving").finish_non_exhaustive()
+        f.debug_struct("Serving").field("usage", &self.usage).finish_non_exhaustive()
     }
 }
 
-impl<S: Future<Output = ()>> Serving<S> {
-    fn heed_stop(&mut self, context: &mut Context<'_>) {
-        let stop = self.stopped.as_mut().is_some_and(|stopped| stopped.as_mut().poll(context).is_ready());
-        if stop {
-            self.stopped = None;
-            self.http.as_mut().graceful_shutdown();
+impl Serving {
+    /// Ready when the connection is to be closed, whatever is going on in it.
+    fn poll_life(&mut self, context: &Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.life {
+                Life::Open(life) => {
+                    let grace = ready!(life.poll(context));
+                    if grace != Grace::None {
+                        self.http.as_mut().graceful_shutdown();
+                    }
+                    self.life = Life::Closing(Rarely::new(end_of_grace(grace)));
+                }
+                Life::Closing(life) => return life.poll(context),
+            }
         }
     }
+
+    /// Answers what was read; whether there was anything.
+    fn answer_arrived(&mut self) -> bool {
+        queue::begin(self.drained);
+        let any = answer_arrived(&self.usage, self.write_timeout);
+        if any {
+            self.usage.note_calls();
+            self.drained = queue::last_seen();
+        }
+        any
+    }
 }
 
-impl<S: Future<Output = ()>> Future for Serving<S> {
+impl Future for Serving {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.heed_stop(context);
+        if self.poll_life(context).is_ready() {
+            return Poll::Ready(());
+        }
         let mut ended = self.http.as_mut().poll(context).is_ready();
-        if answer_arrived() && !ended {
+        if self.answer_arrived() && !ended {
             // Sends the answers, and may read more: that has its turn after other connections had theirs.
             ended = self.http.as_mut().poll(context).is_ready();
-            if answer_arrived() {
+            if self.answer_arrived() {
                 context.waker().wake_by_ref();
             }
         }

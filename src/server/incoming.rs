@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 mod unix;
 
 use super::State;
+use super::life::{Silent, Use};
 use crate::config::{ListenAddress, SocketOptions};
 use crate::metrics::Shed;
 pub use unix::SocketFile;
@@ -135,16 +136,23 @@ pub enum StdSocket {
 
 /// One of `--max-connections`; given back when it is dropped.
 #[derive(Debug)]
-pub struct Place(Arc<State>);
+pub struct Place {
+    state: Arc<State>,
+    /// How the connection is used that has it.
+    pub usage: Arc<Use>,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.leave();
+        self.state.connections.leave();
     }
 }
 
 /// How long accepting pauses after an error such as too many open files: it would come again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections may be open past the limit, because they were told to go and have yet to.
+const MOST_LEAVING: usize = 16;
 
 /// Connections from all listeners, up to the limit. Dropped, it closes the listeners.
 #[derive(Debug)]
@@ -152,12 +160,13 @@ pub struct Incoming {
     listeners: Vec<Listener>,
     state: Arc<State>,
     pause: Option<Pin<Box<Sleep>>>,
+    silent: Silent,
 }
 
 impl Incoming {
     /// Connections from these listeners.
     pub fn new(listeners: Vec<Listener>, state: Arc<State>) -> Self {
-        Self { listeners, state, pause: None }
+        Self { listeners, state, pause: None, silent: Silent::default() }
     }
 
     fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -178,18 +187,37 @@ impl Incoming {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
+    /// Whether there is a place. Where none is free, one that never made a call gives way, unless too many are still about
+    /// to do so.
+    fn enter(&mut self) -> bool {
+        let connections = &self.state.connections;
+        if connections.enter() {
+            return true;
+        }
+        self.state.metrics.shed(Shed::Connections);
+        let replaced = connections.held() < connections.limit() + MOST_LEAVING && self.silent.send_oldest_away();
+        if replaced {
+            connections.enter_always();
+        }
+        replaced
+    }
+
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Accepted> {
         loop {
             std::task::ready!(self.poll_pause(context));
             match std::task::ready!(self.poll_sockets(context)) {
-                Ok(socket) if self.state.connections.enter() => {
-                    return Poll::Ready(Accepted { socket, place: Place(Arc::clone(&self.state)) });
+                Ok(socket) if self.enter() => {
+                    let place = Place { state: Arc::clone(&self.state), usage: Arc::default() };
+                    self.silent.add(&place.usage, self.state.connections.limit());
+                    return Poll::Ready(Accepted { socket, place });
                 }
                 // Closed at once: a peer that waits in vain would notice later.
-                Ok(_) => self.state.metrics.shed(Shed::Connections),
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; trying again soon");
+                    // What is missing are file descriptors, most likely.
+                    let freed = self.silent.send_oldest_away();
+                    tracing::warn!(%error, freed, "cannot accept connections; trying again soon");
                     self.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
                 }
             }

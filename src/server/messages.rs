@@ -63,6 +63,11 @@ impl<B: RequestBody> Messages<B> {
         self.arrived.is_empty() && self.partial.is_empty() && self.body.is_end_stream()
     }
 
+    /// Whether some of a message has arrived, and the rest has not.
+    pub fn is_in_the_middle(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     /// A whole message of what has arrived. None if all that has arrived is a part of one.
     fn cut(&mut self) -> Result<Option<Bytes>, Status> {
         if self.partial.is_empty() {

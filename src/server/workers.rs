@@ -18,6 +18,8 @@ use super::calls::Calls;
 use super::connection::Connection;
 use super::http;
 use super::incoming::Accepted;
+use super::queue;
+use crate::config::ConnectionLimits;
 
 /// One thread per core, as far as this process may use them.
 pub fn default_count() -> usize {
@@ -44,6 +46,8 @@ pub struct Serve {
     pub state: Arc<State>,
     /// Calls at a time in one connection.
     pub max_streams: u32,
+    /// What one connection may take.
+    pub limits: ConnectionLimits,
 }
 
 impl Workers {
@@ -70,7 +74,7 @@ impl Workers {
 
 impl Worker {
     fn start(number: usize, serve: Serve) -> io::Result<(Self, oneshot::Receiver<()>)> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_current_thread().enable_all().on_thread_park(queue::thread_sleeps).build()?;
         let (connections, arriving) = mpsc::unbounded_channel();
         let (ended, end) = oneshot::channel();
         let held = Arc::new(AtomicUsize::new(0));
@@ -85,6 +89,7 @@ impl Worker {
 }
 
 async fn work(mut arriving: mpsc::UnboundedReceiver<Accepted>, serve: Serve, held: Arc<AtomicUsize>) {
+    tokio::spawn(queue::probe());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -98,9 +103,10 @@ async fn work(mut arriving: mpsc::UnboundedReceiver<Accepted>, serve: Serve, hel
     while connections.join_next().await.is_some() {}
 }
 
-async fn one(accepted: Accepted, Serve { calls, state, max_streams }: Serve, _held: Held) {
-    if let Some(connection) = Connection::open(accepted, &state).await {
-        http::serve(connection, calls, max_streams, state.stopped()).await;
+async fn one(accepted: Accepted, Serve { calls, state, max_streams, limits }: Serve, _held: Held) {
+    if let Some(connection) = Connection::open(accepted, &state, &limits).await {
+        let calls = calls.with_peer(connection.peer().cloned());
+        http::serve(connection, calls, max_streams, &limits, state.stopped()).await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use iamd::cli::{Cli, Command};
-use iamd::config::Config;
+use iamd::config::{Config, ConnectionLimits};
 use iamd::metrics::Metrics;
 use iamd::server::State;
 use iamd::server::connection::Connection;
@@ -41,7 +41,11 @@ impl Scene {
 
     async fn peer(&mut self) -> Option<String> {
         let accepted = self.incoming.next().await;
-        Connection::open(accepted, &self.state).await.unwrap().peer().map(ToString::to_string)
+        Connection::open(accepted, &self.state, &ConnectionLimits::default())
+            .await
+            .unwrap()
+            .peer()
+            .map(ToString::to_string)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The real program, from its start on a real store to its end, as operators meet it.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     unreachable_pub,
@@ -8,10 +9,14 @@
     reason = "tests; helpers of tests are not recognized as such"
 )]
 
+mod decisions;
+mod faults;
 mod operator;
 #[path = "../support/program.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod program;
 mod running;
+#[path = "../support/schema.rs"]
+mod schema;
 mod starting;
 mod stopping;

@@ -85,3 +85,21 @@ fn sockets_of_other_users() {
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(left, [theirs]);
 }
+
+/// Quotas of a cgroup count as well: the standard library reads both, and a test cannot set them everywhere.
+#[test]
+fn threads_are_as_many_as_the_cores_that_may_be_used() {
+    use std::process::Command;
+
+    use crate::operator::metric;
+    use crate::program::{Program, without_settings};
+    if Command::new("taskset").arg("-V").output().is_err() {
+        eprintln!("not tested: there is no taskset");
+        return;
+    }
+    let store = quickstart();
+    let mut command = without_settings(Command::new("taskset"));
+    command.args(["-c", "0", env!("CARGO_BIN_EXE_iamd")]).args(serve(store.path(), &["--listen", "127.0.0.1:0"]));
+    let program = Program::spawn(command, store);
+    assert_eq!(metric(&program, "iamd_worker_threads"), 1.0);
+}

@@ -68,8 +68,13 @@ impl Program {
     }
 
     /// Started, but perhaps not serving yet.
-    pub fn new(mut command: Command, store: tempfile::TempDir) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    pub fn new(command: Command, store: tempfile::TempDir) -> Self {
+        Self::with_stdout(command, store, Stdio::null())
+    }
+
+    /// Started, and what it prints goes there.
+    pub fn with_stdout(mut command: Command, store: tempfile::TempDir, stdout: Stdio) -> Self {
+        let mut child = command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let (sender, lines) = channel();
         std::thread::spawn(move || {

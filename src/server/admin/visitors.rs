@@ -197,6 +197,8 @@ mod tests {
             request_timeout: Duration::ZERO,
             request_bytes: 0,
             request: crate::config::RequestLimits::default(),
+            connection: Default::default(),
+            overload: Default::default(),
         };
         let state = Arc::new(State::new(&limits, metrics));
         let mut visitors = Visitors::limited(listener, state, 1, Duration::from_millis(50));

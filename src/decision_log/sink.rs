@@ -1,0 +1,148 @@
+//! Where lines go: standard output, or a file that is rotated.
+#![expect(clippy::disallowed_methods, reason = "the files of the decision log are not the policy store")]
+
+use std::fs::{File, Metadata};
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::rotate;
+use crate::config::{LogTarget, Rotation};
+use crate::finding::io_words;
+
+/// A file that could not be moved aside grows on; so long after, it is tried again.
+const ROTATION_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is written to.
+#[derive(Debug)]
+pub(super) struct Sink {
+    target: LogTarget,
+    rotation: Rotation,
+    opened: Opened,
+    /// No rotation is tried before.
+    not_before: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    /// Its size; None of what is no file on a disk, and is not rotated.
+    size: Option<u64>,
+    since: SystemTime,
+    /// Whether it ends within a line: whoever wrote it was interrupted.
+    torn: bool,
+}
+
+impl Sink {
+    /// Opens what is to be written to. The error is for people.
+    pub(super) fn open(target: &LogTarget, rotation: Rotation) -> Result<Self, String> {
+        let opened = open(target).map_err(|error| refused(target, &error))?;
+        Ok(Self { target: target.clone(), rotation, opened, not_before: None })
+    }
+
+    /// Opens it anew; the old one stays in use if that fails.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        self.opened = open(&self.target)?;
+        Ok(())
+    }
+
+    /// Whether it ends within a line. To be asked before anything is written.
+    pub(super) fn is_torn(&self) -> bool {
+        self.opened.torn
+    }
+
+    /// Begins a new file if it is time to, before whole lines of so many bytes are written.
+    pub(super) fn make_ready(&mut self, bytes: usize) {
+        let LogTarget::File(path) = &self.target else { return };
+        if !self.is_due(bytes) || self.not_before.is_some_and(|time| Instant::now() < time) {
+            return;
+        }
+        match begin_anew(path) {
+            Ok(opened) => {
+                self.opened = opened;
+                self.not_before = None;
+                if let Some(Err(error)) = self.rotation.max_files.map(|files| rotate::keep(path, files)) {
+                    tracing::warn!(error = io_words(&error), "cannot remove old files of the decision log");
+                }
+            }
+            Err(error) => {
+                self.not_before = Some(Instant::now() + ROTATION_PAUSE);
+                tracing::warn!(error = io_words(&error), "cannot begin a new file of the decision log: it grows on");
+            }
+        }
+    }
+
+    fn is_due(&self, bytes: usize) -> bool {
+        let Some(size) = self.opened.size.filter(|size| *size > 0) else { return false };
+        let grown = size.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let too_large = self.rotation.max_bytes.is_some_and(|most| grown > most);
+        let age = self.opened.since.elapsed().unwrap_or_default();
+        too_large || self.rotation.max_age.is_some_and(|most| age >= most)
+    }
+
+    /// Writes some of these bytes, and says how many.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.opened.file.write(bytes)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.opened.torn = false;
+        if let Some(size) = &mut self.opened.size {
+            *size = size.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
+        }
+        Ok(written)
+    }
+}
+
+fn open(target: &LogTarget) -> io::Result<Opened> {
+    let file = match target {
+        // Past the buffer of the program's own stdout: what was written has to be known.
+        LogTarget::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
+        LogTarget::File(path) => open_file(path)?,
+    };
+    let found = file.metadata()?;
+    let size = (found.is_file() && *target != LogTarget::Stdout).then_some(found.len());
+    let since = size.filter(|size| *size > 0).and_then(|_| found.created().ok()).unwrap_or_else(SystemTime::now);
+    let torn = size.is_some_and(|size| ends_within_a_line(&file, size));
+    Ok(Opened { file, size, since, torn })
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    let is_pipe = |found: Metadata| found.file_type().is_fifo();
+    if std::fs::metadata(path).is_ok_and(is_pipe) {
+        // For writing alone, opening would wait until somebody reads.
+        return File::options().read(true).write(true).open(path);
+    }
+    let append = |read: bool| File::options().read(read).append(true).create(true).open(path);
+    // Reading is for the last byte only.
+    append(true).or_else(|_| append(false))
+}
+
+fn ends_within_a_line(file: &File, size: u64) -> bool {
+    let mut last = [0];
+    size > 0 && file.read_exact_at(&mut last, size - 1).is_ok() && last != *b"\n"
+}
+
+/// Moves a file aside and makes another one; what fails halfway is undone.
+fn begin_anew(path: &Path) -> io::Result<Opened> {
+    let aside = rotate::aside(path, jiff::Timestamp::now());
+    std::fs::rename(path, &aside)?;
+    open(&LogTarget::File(path.to_owned())).inspect_err(|_| drop(std::fs::rename(&aside, path)))
+}
+
+fn refused(target: &LogTarget, error: &io::Error) -> String {
+    let LogTarget::File(path) = target else {
+        return format!("cannot write the decision log to stdout: {}", io_words(error));
+    };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "there are many kinds, and a hint for some")]
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "create its directory first",
+        io::ErrorKind::IsADirectory => "write the path of a file, such as `decisions.log` in this directory",
+        io::ErrorKind::PermissionDenied => "let the user that the service runs as write there, or choose another path",
+        io::ErrorKind::ReadOnlyFilesystem => "choose a path on a volume that can be written",
+        _ => "choose another path",
+    };
+    format!("cannot open the decision log `{}`: {}; hint: {hint}", path.display(), io_words(error))
+}

@@ -1,0 +1,193 @@
+#![expect(clippy::disallowed_methods, reason = "reads what was logged")]
+
+use proptest::collection::{hash_map, vec};
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::entry::Chunk;
+use super::line::Lines;
+use super::mask::Masks;
+use super::read::{self, Line};
+use super::*;
+use crate::config::{LogFilter, LogTarget, MaskOptions, Rotation, WhenFull};
+use crate::directory::Directory;
+use crate::proto::v1::{ContextValues, IsAuthorizedRequest};
+
+fn masks(full: bool) -> MaskOptions {
+    MaskOptions { full, keep: vec![], drop: vec![], hash: vec![], hash_key_file: None }
+}
+
+fn options(path: &std::path::Path) -> DecisionLogOptions {
+    DecisionLogOptions {
+        target: LogTarget::File(path.to_owned()),
+        when_full: WhenFull::DropNewest,
+        queue_bytes: 64 << 20,
+        rotation: Rotation { max_bytes: None, max_age: None, max_files: None },
+        filter: LogFilter { denials_only: false, actions: vec![], sample: 1.0 },
+        masks: masks(true),
+        statements: false,
+    }
+}
+
+fn decided(place: Place) -> Decided {
+    Decided {
+        decision: Decision::Allow,
+        decided_by: PolicyType::Identity,
+        cache: CacheStatus::Hit,
+        revision: Revision([0xab; 32]),
+        version: 3,
+        place,
+    }
+}
+
+fn line(message: &[u8], full: bool) -> String {
+    line_of(message, &Origin::new(&HeaderMap::new(), None, || 5), full)
+}
+
+fn line_of(message: &[u8], origin: &Origin, full: bool) -> String {
+    let at = Instant::now();
+    let decided = decided(Place::Alone);
+    let new = New { message, origin, decided, explanation: None, at, took: Duration::from_nanos(9) };
+    let mut chunk = Chunk::new();
+    chunk.append(&new, new.weight());
+    let mut out = Vec::new();
+    let mut lines = Lines::new(Masks::new(&masks(full)).unwrap());
+    chunk.iter().for_each(|queued| lines.put(&mut out, &queued));
+    String::from_utf8(out).unwrap()
+}
+
+fn message() -> impl Strategy<Value = IsAuthorizedRequest> {
+    let text = || "\\PC{0,20}|[\\x00-\\x7f]{0,9}";
+    let values = vec(text(), 0..3).prop_map(|values| ContextValues { values });
+    let lists = (hash_map(text(), values, 0..12), vec(text(), 0..3), hash_map(text(), text(), 0..4));
+    ((text(), text(), text()), lists, (text(), text())).prop_map(|((principal, action, resource), lists, rest)| {
+        let (context, session_policies, session_tags) = lists;
+        let (resource_account, federated_by) = rest;
+        IsAuthorizedRequest {
+            principal,
+            action,
+            resource,
+            context,
+            resource_account,
+            session_policies,
+            session_tags,
+            federated_by,
+            detail: 0,
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_written_is_what_is_read(message in message()) {
+        let line = line(&message.encode_to_vec(), true);
+        let is_a_line = line.ends_with('\n') && !line.trim_end_matches('\n').contains(char::is_control);
+        prop_assert!(is_a_line, "{line:?}");
+        let Line::Decision(logged) = read::line(line.as_bytes()).unwrap() else { panic!("{line}") };
+        prop_assert_eq!(&logged.request, &message);
+        prop_assert!(logged.masked_keys.is_empty() && !logged.masked_session);
+        prop_assert_eq!((logged.decision.as_str(), logged.decided_by.as_str()), ("ALLOW", "IDENTITY"));
+    }
+
+    #[test]
+    fn what_is_masked_is_not_there(value in "[a-z]{12}", key in "[a-z]{1,4}:[a-z]{1,4}") {
+        let secret = || ContextValues { values: vec![value.clone()] };
+        let message = IsAuthorizedRequest {
+            context: [(key.to_uppercase(), secret())].into(),
+            session_tags: [("k".to_owned(), value.clone())].into(),
+            session_policies: vec![value.clone()],
+            ..IsAuthorizedRequest::default()
+        };
+        let line = line(&message.encode_to_vec(), false);
+        prop_assert!(!line.contains(&value), "{line}");
+        let Line::Decision(logged) = read::line(line.as_bytes()).unwrap() else { panic!("{line}") };
+        prop_assert_eq!(&logged.masked_keys, &[key]);
+        prop_assert!(logged.masked_session);
+    }
+}
+
+#[test]
+fn a_line_names_the_peer_and_the_trace() {
+    let mut headers = HeaderMap::new();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    headers.insert("traceparent", trace.parse().unwrap());
+    let origin = Origin::new(&headers, Some(&"spiffe://prod/\"shop\"".into()), || 5);
+    let line: serde_json::Value = serde_json::from_str(&line_of(b"", &origin, true)).unwrap();
+    assert_eq!(line["peer"], "spiffe://prod/\"shop\"");
+    assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(line["span_id"], "00f067aa0ba902b7");
+    assert!(line["request_id"].as_str().unwrap().ends_with("-5"), "{line}");
+}
+
+#[test]
+fn more_keys_than_are_read_as_they_lie_are_logged_too() {
+    let context = (0..3_000).map(|n| (format!("k:{n}"), ContextValues { values: vec![n.to_string()] })).collect();
+    let message = IsAuthorizedRequest { context, ..IsAuthorizedRequest::default() };
+    let line = line(&message.encode_to_vec(), true);
+    let Line::Decision(logged) = read::line(line.as_bytes()).unwrap() else { panic!("{line}") };
+    assert_eq!(logged.request, message);
+}
+
+#[test]
+fn nothing_is_lost_between_many_threads_and_the_writer() {
+    const THREADS: u64 = 4;
+    const EACH: u64 = 3_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let log = DecisionLog::open(&options(&path), 2).unwrap();
+    let loaded = crate::snapshot::Loaded {
+        directory: Directory::default(),
+        revision: Revision([7; 32]),
+        bytes: 0,
+        warnings: Vec::new(),
+    };
+    let snapshot = loaded.into_snapshot(1);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (log, snapshot) = (&log, &snapshot);
+            scope.spawn(move || {
+                let outcome =
+                    Outcome { decision: Decision::Allow, decided_by: PolicyType::Identity, explanation: None };
+                let origin = log.origin(&HeaderMap::new(), None);
+                for n in 0..EACH {
+                    let (cache, place) = (CacheStatus::Hit, Place::Stream(thread * EACH + n));
+                    let made = Made { outcome: &outcome, cache, snapshot, message: b"", origin: &origin, place };
+                    log.record(&made, Instant::now()).unwrap();
+                }
+            });
+        }
+    });
+    log.stop(Instant::now() + Duration::from_secs(60));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let ids = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut ids: Vec<u64> = ids.filter_map(|line| line["stream_id"].as_u64()).collect();
+    ids.sort_unstable();
+    assert!(ids.iter().copied().eq(0..THREADS * EACH), "{} lines", ids.len());
+    let reading = log.reading();
+    assert_eq!((reading.written, reading.lost), (THREADS * EACH, [0; 6]));
+    assert_eq!((reading.queue_entries, reading.queue_bytes), (0, 0));
+    assert_eq!(reading.bytes, text.len() as u64);
+}
+
+#[test]
+fn what_is_larger_than_the_queue_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = DecisionLogOptions { queue_bytes: 1_000, ..options(&folder.path().join("log")) };
+    let queue = Queue::new(options.when_full, options.queue_bytes, 1);
+    let counts = Counts::default();
+    let origin = Origin::new(&HeaderMap::new(), None, || 5);
+    let (at, decided) = (Instant::now(), decided(Place::Alone));
+    let push = |bytes: usize| {
+        let message = vec![0; bytes];
+        let new =
+            New { message: &message, origin: &origin, decided, explanation: None, at, took: Duration::from_nanos(9) };
+        queue.push(&new, &counts).unwrap();
+    };
+    push(1_000);
+    push(500);
+    push(500);
+    assert_eq!(counts.lost_so_far(), [1, 0, 1, 0, 0, 0]);
+    assert_eq!(queue.entries(), 1);
+}

@@ -1,0 +1,219 @@
+//! The one thread that writes.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::Shared;
+use super::counts::{Lost, LostCounts};
+use super::entry::Chunk;
+use super::line::Lines;
+use super::mask::Masks;
+use super::sink::Sink;
+use crate::config::DecisionLogOptions;
+use crate::finding::io_words;
+
+/// How long decisions gather between two looks at the queue. Longer, and threads that share a core with the writer would
+/// wait for it longer; shorter, and it would be woken for little.
+const LINGER: Duration = Duration::from_millis(4);
+
+/// How long after a failure it is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often it is said that nothing can be written.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Chunks of one lane before the others have their turn.
+const TURN: usize = 16;
+
+/// A buffer that grew beyond this is given back.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// Opens the log and starts the thread. The error is for people.
+pub(super) fn start(options: &DecisionLogOptions, shared: &Arc<Shared>) -> Result<(), String> {
+    let writer = Writer {
+        lines: Lines::new(Masks::new(&options.masks)?),
+        sink: Sink::open(&options.target, options.rotation)?,
+        shared: Arc::clone(shared),
+        out: Vec::new(),
+        told: LostCounts::default(),
+        reopen: false,
+        reopened_at: None,
+        complained_at: None,
+    };
+    let thread = thread::Builder::new().name("iamd-log".to_owned()).spawn(|| writer.run());
+    thread.map(drop).map_err(|error| format!("cannot start the thread of the decision log: {error}"))
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    lines: Lines,
+    sink: Sink,
+    /// Lines that are not written yet; empty between chunks.
+    out: Vec<u8>,
+    /// What the log says was lost.
+    told: LostCounts,
+    /// Whether the file is to be opened anew.
+    reopen: bool,
+    /// When that was last tried.
+    reopened_at: Option<Instant>,
+    complained_at: Option<Instant>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        shared.queue.claim();
+        self.write_mark("start");
+        loop {
+            self.heed_reopen();
+            let any = self.pass();
+            if shared.queue.is_stopping() {
+                if !any {
+                    break;
+                }
+                continue;
+            }
+            if !any {
+                self.write_lost();
+                shared.queue.sleep();
+            }
+            thread::sleep(LINGER);
+        }
+        self.write_lost();
+        self.write_mark("stop");
+        *shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        shared.end.notify_all();
+    }
+
+    /// Writes what waits now; whether there was anything.
+    fn pass(&mut self) -> bool {
+        let mut any = false;
+        for lane in 0..self.shared.queue.lane_count() {
+            for _ in 0..TURN {
+                let Some((chunk, is_last)) = self.shared.queue.take(lane) else { break };
+                any = true;
+                self.write_chunk(&chunk);
+                self.shared.queue.done(lane, chunk);
+                if is_last {
+                    break;
+                }
+            }
+        }
+        any
+    }
+
+    fn write_chunk(&mut self, chunk: &Chunk) {
+        self.put_lost();
+        let mut written = 0;
+        for queued in chunk.iter() {
+            let before = self.out.len();
+            // A fault of ours in one line must not end the log; the panic hook has logged it.
+            match catch_unwind(AssertUnwindSafe(|| self.lines.put(&mut self.out, &queued))) {
+                Ok(()) => written += 1,
+                Err(_) => {
+                    self.out.truncate(before);
+                    self.shared.counts.lost(Lost::Fault, 1);
+                }
+            }
+        }
+        self.write_out(written);
+    }
+
+    fn write_mark(&mut self, kind: &str) {
+        self.lines.put_mark(&mut self.out, kind, now_us());
+        self.write_out(0);
+    }
+
+    /// Says what is missing since it was last said.
+    fn put_lost(&mut self) {
+        let lost = self.shared.counts.lost_so_far();
+        if lost != self.told {
+            let since: Vec<u64> = lost.iter().zip(&self.told).map(|(now, then)| now.saturating_sub(*then)).collect();
+            let since = LostCounts::try_from(since).unwrap_or_default();
+            self.lines.put_lost(&mut self.out, &since, now_us());
+            self.told = lost;
+        }
+    }
+
+    fn write_lost(&mut self) {
+        self.put_lost();
+        self.write_out(0);
+    }
+
+    /// Writes the lines that are ready, however long it takes.
+    fn write_out(&mut self, decisions: u64) {
+        if self.out.is_empty() {
+            return;
+        }
+        if self.sink.is_torn() {
+            self.out.insert(0, b'\n');
+        }
+        self.sink.make_ready(self.out.len());
+        let mut written = 0;
+        while let Some(rest) = self.out.get(written..).filter(|rest| !rest.is_empty()) {
+            match self.sink.write(rest) {
+                Ok(bytes) => written += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LINGER),
+                Err(error) => {
+                    self.failed(&error);
+                    thread::park_timeout(RETRY_PAUSE);
+                    if self.heed_reopen() {
+                        // The line that was begun stands in the other file.
+                        let lines = self.out.get(..written).unwrap_or_default();
+                        written = memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1);
+                    }
+                    continue;
+                }
+            }
+            self.succeeded();
+        }
+        self.shared.counts.wrote(decisions, self.out.len());
+        self.out.clear();
+        self.out.shrink_to(KEPT_BYTES);
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        self.shared.counts.set_failing(true);
+        if self.complained_at.is_none_or(|time| time.elapsed() >= COMPLAINT_INTERVAL) {
+            self.complained_at = Some(Instant::now());
+            tracing::error!(error = io_words(error), "cannot write the decision log; trying again until it works");
+        }
+    }
+
+    fn succeeded(&mut self) {
+        if self.shared.counts.set_failing(false) {
+            self.complained_at = None;
+            tracing::info!("the decision log can be written again");
+        }
+    }
+
+    /// Opens the file anew if somebody asked for it; whether it did. Until it works, the old one is used.
+    fn heed_reopen(&mut self) -> bool {
+        self.reopen |= self.shared.queue.takes_reopen();
+        if !self.reopen || self.reopened_at.is_some_and(|time| time.elapsed() < RETRY_PAUSE) {
+            return false;
+        }
+        match self.sink.reopen() {
+            Ok(()) => {
+                self.reopen = false;
+                self.reopened_at = None;
+                tracing::info!("the decision log was opened anew");
+                true
+            }
+            Err(error) => {
+                self.reopened_at = Some(Instant::now());
+                tracing::warn!(error = io_words(&error), "cannot open the decision log anew: the old file is used");
+                false
+            }
+        }
+    }
+}
+
+fn now_us() -> i64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

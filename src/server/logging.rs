@@ -1,0 +1,84 @@
+//! Decisions that are logged before they are given.
+
+use std::time::Instant;
+
+use super::convert::Refusal;
+use super::decide;
+use crate::access::Outcome;
+use crate::config::RequestLimits;
+use crate::decision_log::{DecisionLog, Made, Origin, Place};
+use crate::engine::{Active, Answer};
+use crate::proto::v1::Detail;
+use crate::proto::view::{Field, Fields};
+
+/// The call that a request came in, and where in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// None where nothing is logged.
+    pub(super) origin: Option<&'a Origin>,
+    pub(super) place: Place,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn new(origin: &'a Option<Box<Origin>>, place: Place) -> Self {
+        Self { origin: origin.as_deref(), place }
+    }
+}
+
+/// Decides and logs. What cannot be logged is not given, if so it is set.
+pub(super) fn decide(
+    log: &DecisionLog,
+    active: &Active,
+    limits: &RequestLimits,
+    message: &[u8],
+    origin: &Origin,
+    place: Place,
+) -> Result<Answer, Refusal> {
+    let started = Instant::now();
+    let explained = log.wants_statements().then(|| with_statements(message)).flatten();
+    let answer = decide::decide(active, limits, explained.as_deref().unwrap_or(message))?;
+    let Answer { outcome, cache, .. } = &answer;
+    let made = Made { outcome, cache: *cache, snapshot: &active.snapshot, message, origin, place };
+    log.record(&made, started)?;
+    if explained.is_none() {
+        return Ok(answer);
+    }
+    // The caller has not asked for it.
+    let outcome = Outcome { explanation: None, ..answer.outcome };
+    Ok(Answer { outcome, ..answer })
+}
+
+/// The same request with its statements asked for; None if it says itself how much it wants to know.
+fn with_statements(message: &[u8]) -> Option<Vec<u8>> {
+    let says_how_much = |field| matches!(field, (8, Field::Varint(1..) | Field::Bytes(_) | Field::Foreign));
+    let mut fields = Fields::of(message);
+    if fields.by_ref().any(says_how_much) || !fields.is_sound() {
+        return None;
+    }
+    // Of a field that is given twice, the last one counts.
+    let mut explained = message.to_vec();
+    prost::encoding::int32::encode(8, &Detail::Statements.into(), &mut explained);
+    Some(explained)
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::proto::v1::IsAuthorizedRequest;
+
+    #[test]
+    fn statements_are_asked_for_where_the_request_does_not_say() {
+        let request = |detail| IsAuthorizedRequest { principal: "p".to_owned(), detail, ..Default::default() };
+        let message = request(0).encode_to_vec();
+        let explained = with_statements(&message).unwrap();
+        assert_eq!(IsAuthorizedRequest::decode(&*explained).unwrap(), request(1));
+        for detail in [1, 7, -1] {
+            assert_eq!(with_statements(&request(detail).encode_to_vec()), None);
+        }
+        let reset = [request(1).encode_to_vec(), vec![0x40, 0]].concat();
+        assert_eq!(with_statements(&reset), None, "what is odd is left alone");
+        assert_eq!(with_statements(b"\x0a\x09"), None);
+    }
+}

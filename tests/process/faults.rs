@@ -1,0 +1,367 @@
+//! Peers that mean harm and a machine that fails: everybody else is answered throughout, and memory stays bounded.
+//!
+//! Each attack lasts half a second; `IAMD_FAULT_SECONDS=60 cargo test --test process faults` makes a long run of them.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use iamd::proto::v1::authorization_service_client::AuthorizationServiceClient as Client;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+use crate::operator::{alice_reads, client, metric, quickstart, serve};
+use crate::program::{Program, iamd, unix, without_settings};
+
+const MIB: u64 = 1 << 20;
+
+/// How long each attack lasts.
+fn long() -> Duration {
+    let seconds = std::env::var("IAMD_FAULT_SECONDS").ok().map(|text| text.parse().unwrap());
+    Duration::from_secs_f64(seconds.unwrap_or(0.5))
+}
+
+/// A machine that runs other tests is slow, which is not what is tested.
+const PATIENT: [&str; 4] = ["--max-queue-time", "0s", "--request-timeout", "10s"];
+
+fn start(flags: &[&str]) -> Program {
+    let store = quickstart();
+    let mut command = iamd(&serve(store.path(), &["--listen", "127.0.0.1:0"]));
+    command.args(PATIENT).args(flags);
+    Program::spawn(command, store)
+}
+
+/// Somebody who goes on asking: over a connection that was there before, where nothing may fail; and over new ones, which
+/// are tried again as every client does.
+struct Witness {
+    stop: Arc<AtomicBool>,
+    answers: Arc<AtomicU64>,
+    asking: Vec<JoinHandle<()>>,
+}
+
+impl Witness {
+    async fn of(program: &Program) -> Self {
+        let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut asking = Vec::new();
+        for connects in [false, true] {
+            let (stop, answers) = (Arc::clone(&stop), Arc::clone(&answers));
+            let address = format!("http://{}", program.grpc[0]);
+            // A connection that has made a call, before there are others.
+            let mut client = connects_anew(&address).await;
+            asking.push(tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    if connects {
+                        client = connects_anew(&address).await;
+                    } else {
+                        answer(&mut client).await.expect("an answer");
+                    }
+                    answers.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }));
+        }
+        Self { stop, answers, asking }
+    }
+
+    /// Nobody was refused, and there was somebody.
+    async fn testifies(self) {
+        let already = self.answers.load(Ordering::Relaxed);
+        while self.answers.load(Ordering::Relaxed) < already + 10 && !self.asking.iter().any(JoinHandle::is_finished) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        for asking in self.asking {
+            asking.await.unwrap();
+        }
+    }
+}
+
+async fn answer(client: &mut Client<Channel>) -> Result<(), tonic::Status> {
+    let answer = tokio::time::timeout(Duration::from_secs(10), client.is_authorized(alice_reads()));
+    answer.await.expect("in time").map(drop)
+}
+
+/// A connection that has been answered, within five seconds.
+async fn connects_anew(address: &str) -> Client<Channel> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        if let Ok(mut client) = Client::connect(address.to_owned()).await
+            && answer(&mut client).await.is_ok()
+        {
+            return client;
+        }
+        assert!(Instant::now() < deadline, "no new connection is taken");
+    }
+}
+
+async fn becomes(program: &Program, name: &str, value: f64) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while metric(program, name) != value {
+        assert!(Instant::now() < deadline, "{name} is {}, not {value}", metric(program, name));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Attacks again and again, on a thread, while somebody else is answered.
+async fn withstands(program: &Program, most_mib: u64, attack: impl Fn(&str) + Send + 'static) {
+    drop(client(program).await.is_authorized(alice_reads()).await.unwrap());
+    let before = program.peak_memory_bytes();
+    let witness = Witness::of(program).await;
+    let address = program.grpc[0].clone();
+    let attacking = tokio::task::spawn_blocking(move || {
+        let end = Instant::now() + long();
+        while Instant::now() < end {
+            attack(&address);
+        }
+    });
+    attacking.await.unwrap();
+    witness.testifies().await;
+    // The kernel counts by thread, and sums up now and then: the peak may seem to sink.
+    let took = program.peak_memory_bytes().saturating_sub(before);
+    assert!(took < most_mib * MIB, "{} MiB", took / MIB);
+    becomes(program, "iamd_requests_in_flight", 0.0).await;
+    assert_eq!(metric(program, "iamd_panics_total"), 0.0);
+}
+
+// --- frames ---------------------------------------------------------------------------------------------------------
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A connection whose peer has introduced itself.
+fn greeted(address: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    drop(socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    drop(socket.write_all(&frame(SETTINGS, 0, 0, &[])));
+    socket
+}
+
+/// The head of a call: POST, http, a path and an authority, without Huffman's code.
+fn head(path: &str) -> Vec<u8> {
+    let literal = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
+    [vec![0x83, 0x86], literal(0x04, path), literal(0x01, "iamd")].concat()
+}
+
+/// Whether it ends, whatever comes first.
+fn is_closed(socket: &mut TcpStream) -> bool {
+    match socket.read_to_end(&mut Vec::new()) {
+        Ok(_) => true,
+        Err(error) => matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+    }
+}
+
+// --- peers ----------------------------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage() {
+    let program = start(&[]);
+    withstands(&program, 32, |address| {
+        let noise: Vec<u8> = (0..5_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+        let mut plain = TcpStream::connect(address).unwrap();
+        drop(plain.write_all(&noise));
+        let mut late = greeted(address);
+        drop(late.write_all(&noise));
+        assert!(is_closed(&mut late));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_are_too_large() {
+    let program = start(&[]);
+    withstands(&program, 32, |address| {
+        let mut socket = greeted(address);
+        // 16 MiB are announced; what follows is not waited for.
+        drop(socket.write_all(&[0xff, 0xff, 0xff, HEADERS, END_HEADERS, 0, 0, 0, 1]));
+        assert!(is_closed(&mut socket));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn header_bombs() {
+    let program = start(&[]);
+    withstands(&program, 32, |address| {
+        // An entry of 3,000 bytes for the table, and 16,000 times that entry: 48 MB in 19 kB.
+        let entry = [&[0x40, 1, b'x', 0x7f, 0xb9, 0x16][..], &[b'y'; 3_000]].concat();
+        let bomb = [head("/x"), entry, vec![0xbe; 13_000]].concat();
+        let mut socket = greeted(address);
+        for stream in (1..100).step_by(2) {
+            if socket.write_all(&frame(HEADERS, END_HEADERS | 1, stream, &bomb)).is_err() {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_without_end() {
+    let program = start(&[]);
+    withstands(&program, 32, |address| {
+        let mut socket = greeted(address);
+        drop(socket.write_all(&frame(HEADERS, 0, 1, &head("/x"))));
+        let more = frame(CONTINUATION, 0, 1, &[[0x00, 1, b'x', 1, b'y']; 3_000].concat());
+        let refused = (0..1_000).any(|_| socket.write_all(&more).is_err());
+        assert!(refused, "15 MB of headers were taken");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_cancelled_at_once() {
+    let program = start(&[]);
+    withstands(&program, 64, |address| {
+        let mut socket = greeted(address);
+        let call = head("/iamd.v1.AuthorizationService/StreamIsAuthorized");
+        for stream in (1..4_000).step_by(2) {
+            let begins = frame(HEADERS, END_HEADERS, stream, &call);
+            if socket.write_all(&[begins, frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()).is_err() {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_never_read() {
+    let program = start(&["--write-timeout", "300ms"]);
+    withstands(&program, 32, |address| {
+        let mut socket = greeted(address);
+        let pings = frame(PING, 0, 0, b"pingpong").repeat(1_000);
+        while socket.write_all(&pings).is_ok() {}
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_byte_by_byte() {
+    let program = start(&["--idle-timeout", "200ms", "--max-connection-age-grace", "0s"]);
+    withstands(&program, 32, |address| {
+        let mut slow: Vec<_> = (0..100).map(|_| greeted(address)).collect();
+        let call = frame(HEADERS, END_HEADERS, 1, &head("/iamd.v1.AuthorizationService/IsAuthorized"));
+        for byte in &call[..call.len() - 1] {
+            slow.iter_mut().for_each(|socket| drop(socket.write_all(&[*byte])));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(slow.iter_mut().all(is_closed));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_connections() {
+    let program = start(&["--max-connections", "200"]);
+    let opened = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&opened);
+    withstands(&program, 32, move |address| {
+        // More than there are places for are held at any time.
+        let mut held = VecDeque::new();
+        for _ in 0..10_000 {
+            held.push_back(TcpStream::connect(address).unwrap());
+            if held.len() > 400 {
+                held.pop_front();
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+    .await;
+    assert!(opened.load(Ordering::Relaxed) >= 10_000);
+    let shed = metric(&program, "iamd_requests_shed_total{reason=\"connections\"}");
+    assert!(shed > 1_000.0, "{shed}");
+    becomes(&program, "iamd_connections", 0.0).await;
+}
+
+// --- the machine ----------------------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_file_descriptors() {
+    let store = quickstart();
+    let words = serve(store.path(), &["--listen", "127.0.0.1:0", "--worker-threads", "1"]).join(" ");
+    let mut command = without_settings(Command::new("sh"));
+    let words = format!("{words} {}", PATIENT.join(" "));
+    command.arg("-c").arg(format!("ulimit -n 48; exec {} {words}", env!("CARGO_BIN_EXE_iamd")));
+    let mut program = Program::new(command, store);
+    let warned = program.logged(
+        "fewer connections are taken than --max-connections says; hint: allow more open files (`ulimit -n`, systemd's \
+         LimitNOFILE)",
+    );
+    assert_eq!((&warned["wanted"], &warned["max_connections"]), (&1_024.into(), &24.into()), "{warned}");
+    program.wait_until_serving();
+    withstands(&program, 32, |address| {
+        let held: Vec<_> = (0..200).map(|_| TcpStream::connect(address)).collect();
+        assert!(held.iter().all(Result::is_ok));
+    })
+    .await;
+    becomes(&program, "iamd_connections", 0.0).await;
+}
+
+/// Asks until it is answered, for at most ten seconds: how often it was not.
+async fn asks_until_answered(client: &mut Client<Channel>) -> u32 {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut failed = 0;
+    while let Err(status) = client.is_authorized(alice_reads()).await {
+        assert!(Instant::now() < deadline, "{status}");
+        failed += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    failed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_under_load_and_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("iamd.sock");
+    let serving = |tcp: &str| {
+        let store = quickstart();
+        let address = unix(&path);
+        let command = iamd(&serve(store.path(), &["--listen", tcp, "--listen", &address]));
+        Program::spawn(command, store)
+    };
+    let mut program = serving("127.0.0.1:0");
+    let address = program.grpc[0].clone();
+    let stop = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = [format!("http://{address}"), unix(&path)]
+        .into_iter()
+        .map(|address| {
+            let stop = Arc::clone(&stop);
+            tokio::spawn(async move {
+                let mut client = Client::connect(address).await.unwrap();
+                let mut failed = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    failed += asks_until_answered(&mut client).await;
+                }
+                failed
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        becomes(&program, "iamd_connections", 2.0).await;
+        program.signal("KILL");
+        program.ended();
+        assert!(path.exists(), "its file is left behind");
+        program = serving(&address);
+        assert_eq!(program.grpc[0], address);
+    }
+    becomes(&program, "iamd_connections", 2.0).await;
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+}
