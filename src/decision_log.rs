@@ -32,7 +32,7 @@ use counts::Counts;
 pub use counts::{Lost, Reading};
 use entry::New;
 use filter::Filter;
-pub use origin::Origin;
+pub use origin::{Origin, trace_ids};
 use queue::Queue;
 
 /// The log, as the threads that serve know it.

@@ -18,11 +18,13 @@ mod logged;
 mod register;
 mod rpc;
 mod tls;
+mod traced;
 
 use logged::LogMetrics;
 use register::Registrar;
 pub use rpc::Rpc;
 pub use tls::{Handshake, TlsReading};
+use traced::TraceMetrics;
 
 /// From one write to a socket (10 us) to the default timeout (1 s).
 const RPC_BUCKETS: [f64; 15] =
@@ -98,6 +100,8 @@ pub struct Readings {
     pub panics: u64,
     /// What the decision log has written and lost.
     pub decision_log: decision_log::Reading,
+    /// What became of spans.
+    pub traces: crate::telemetry::traces::Reading,
 }
 
 /// What is read of the active snapshot.
@@ -134,6 +138,7 @@ pub struct Metrics {
     cache_evictions: Counter,
     panics: Counter,
     decision_log: LogMetrics,
+    traces: TraceMetrics,
 }
 
 #[derive(Debug)]
@@ -191,6 +196,7 @@ impl Metrics {
             cache_evictions: register.cache_evictions(),
             panics: register.panics(),
             decision_log: register.decision_log(),
+            traces: register.traces(),
             handle: recorder.handle(),
             process,
             recorder,
@@ -259,6 +265,7 @@ impl Metrics {
         self.cache_evictions.absolute(readings.cache_evictions);
         self.panics.absolute(readings.panics);
         self.decision_log.set(&readings.decision_log);
+        self.traces.set(&readings.traces);
         let mut text = self.handle.render();
         tls::render(&readings.tls, &mut text);
         if let Some(snapshot) = &readings.snapshot {

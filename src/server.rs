@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::metrics::{Metrics, Readings, SnapshotReading, TlsReading};
 use crate::reload::status::{SharedStatus, Status};
 use crate::telemetry;
+use crate::telemetry::traces::Traces;
 use crate::tls::{Endpoint, Endpoints};
 
 pub mod admin;
@@ -40,6 +41,7 @@ pub mod queue;
 pub mod rarely;
 pub mod readiness;
 pub mod shutdown;
+mod traced;
 pub mod unread;
 pub mod workers;
 
@@ -77,6 +79,8 @@ pub struct State {
     worker_threads: AtomicUsize,
     /// Where decisions are logged; None: nowhere.
     pub decision_log: Option<Arc<DecisionLog>>,
+    /// Where calls are traced; None: nowhere. Set before the state is shared.
+    pub traces: Option<Arc<Traces>>,
     /// When the process started.
     pub started_at: jiff::Timestamp,
     active: OnceLock<(Arc<Engine>, SharedStatus)>,
@@ -99,6 +103,7 @@ impl State {
             queue_time: limits.overload.queue_time,
             worker_threads: AtomicUsize::new(0),
             decision_log: None,
+            traces: None,
             started_at: jiff::Timestamp::now(),
             active: OnceLock::new(),
             stopping: watch::Sender::new(false),
@@ -154,6 +159,7 @@ impl State {
             memory_limit: self.memory.limit(),
             panics: telemetry::panics(),
             decision_log: self.decision_log.as_ref().map(|log| log.reading()).unwrap_or_default(),
+            traces: self.traces.as_ref().map(|traces| traces.reading()).unwrap_or_default(),
             ..Readings::default()
         };
         if let Some(engine) = self.engine() {

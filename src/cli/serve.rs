@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 
 use super::report::Terminal;
 use super::{USAGE_ERROR, complain, store};
-use crate::config::Config;
 pub use crate::config::ServeArgs;
+use crate::config::{Config, TraceOptions, otel};
 use crate::decision_log::DecisionLog;
 use crate::engine::Engine;
 use crate::finding::Finding;
@@ -19,22 +19,22 @@ use crate::reload::{self, LastReload, ReloadHandle, ReloadOptions};
 use crate::server::incoming::{Incoming, Listener, bind_tcp};
 use crate::server::shutdown::{self, Hangups, StopSignals};
 use crate::server::{self, State, admin, workers};
-use crate::telemetry;
+use crate::telemetry::{self, traces::Traces};
 use crate::tls::{self, Endpoints, TlsError};
 
 /// Serves until a signal ends it. Exit code 0 after a clean stop, 1 if it could not start or run, 2 for wrong flags.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments")]
 pub fn run(args: ServeArgs) -> ExitCode {
-    let config = match Config::check(&args) {
-        Ok(config) => config,
-        Err(problems) => {
-            problems.iter().for_each(complain);
+    let (config, tracing) = match (Config::check(&args), otel::check(|name| std::env::var_os(name))) {
+        (Ok(config), Ok(tracing)) => (config, tracing),
+        (config, tracing) => {
+            config.err().into_iter().chain(tracing.err()).flatten().for_each(complain);
             return ExitCode::from(USAGE_ERROR);
         }
     };
     telemetry::init(&config.log);
     let outcome = runtime().map_err(|error| format!("cannot start threads: {error}")).and_then(|runtime| {
-        let outcome = runtime.block_on(serve(&config));
+        let outcome = runtime.block_on(serve(&config, tracing.as_ref()));
         // Drops what peers still hold open, the files of sockets with it; only a thread that hangs is left behind.
         runtime.shutdown_timeout(Duration::from_millis(250));
         outcome
@@ -57,7 +57,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 /// Binds, loads, serves, drains. The error is for people.
-async fn serve(config: &Config) -> Result<(), String> {
+async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), String> {
     let no_signals = |error| format!("cannot listen for signals: {error}");
     let mut signals = StopSignals::listen().map_err(no_signals)?;
     let hangups = Hangups::listen().map_err(no_signals)?;
@@ -66,6 +66,7 @@ async fn serve(config: &Config) -> Result<(), String> {
     let log = config.decision_log.as_ref().map(|options| DecisionLog::open(options, threads)).transpose()?;
     let mut state = State::new(&config.limits, Arc::clone(&metrics)).with_decision_log(log.clone());
     state.tls = certificates(config)?;
+    state.traces = tracing.map(traces).transpose()?;
     let state = Arc::new(state);
     let listeners = bind(config).await?;
     let admin_listener = bind_tcp(config.admin_listen).await.map_err(|error| error.to_string())?;
@@ -101,6 +102,7 @@ async fn serve(config: &Config) -> Result<(), String> {
     let deadline = Instant::now() + config.drain.timeout;
     shutdown::drain(&state, running, &mut signals, config.drain).await;
     log.iter().for_each(|log| log.stop(deadline.max(Instant::now() + LEAST_LOG_END)));
+    state.traces.iter().for_each(|traces| traces.stop(deadline));
     Ok(())
 }
 
@@ -113,6 +115,15 @@ fn certificates(config: &Config) -> Result<Endpoints, String> {
         tracing::warn!(listener, %address, "no TLS beyond loopback, as --insecure-listen allows: others can read along");
     }
     Ok(endpoints)
+}
+
+/// What sends spans, with what its TLS needs; before any port is open.
+fn traces(options: &TraceOptions) -> Result<Arc<Traces>, String> {
+    let has_tls = options.endpoint.scheme() == Some(&http::uri::Scheme::HTTPS);
+    let tls = has_tls.then(|| tls::collector(&options.tls)).transpose().map_err(|error| error.to_string())?;
+    let traces = Traces::start(options, tls)?;
+    tracing::info!(collector = %options.endpoint, "calls are traced");
+    Ok(Arc::new(traces))
 }
 
 fn keep_certificates(config: &Config, state: &State, metrics: Arc<Metrics>) -> tls::Keeping {

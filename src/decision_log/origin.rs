@@ -42,7 +42,7 @@ fn is_id(id: &[u8]) -> bool {
 }
 
 /// Trace id and span id of a `traceparent` (<https://www.w3.org/TR/trace-context/>); None if it is not one.
-pub(super) fn trace_ids(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn trace_ids(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (known, rest) = text.split_at_checked(55)?;
     let (version, known) = known.split_at_checked(2)?;
     let (trace, known) = known.strip_prefix(b"-")?.split_at_checked(32)?;

@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::rpc::CODE_NAMES;
 use super::tls::{Handshake, TlsMetrics};
-use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed, logged};
+use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed, logged, traced};
 use crate::access::{Decision, PolicyType};
 use crate::config::TlsListener;
 use crate::engine::CacheStatus;
@@ -26,10 +26,10 @@ impl<'a> Registrar<'a> {
     }
 
     fn describe(&self) {
-        for (name, help) in COUNTERS.into_iter().chain(logged::COUNTERS) {
+        for (name, help) in COUNTERS.into_iter().chain(logged::COUNTERS).chain(traced::COUNTERS) {
             self.recorder.describe_counter(KeyName::from_const_str(name), None, SharedString::const_str(help));
         }
-        for (name, help) in GAUGES.into_iter().chain(logged::GAUGES) {
+        for (name, help) in GAUGES.into_iter().chain(logged::GAUGES).chain(traced::GAUGES) {
             self.recorder.describe_gauge(KeyName::from_const_str(name), None, SharedString::const_str(help));
         }
         for (name, help) in HISTOGRAMS {

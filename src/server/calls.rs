@@ -20,7 +20,9 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::grpc::{Answers, Authorization, Batch, Unary};
+use super::logging::Hearers;
 use super::messages::RequestBody;
+use super::traced::CallSpan;
 use super::unread::Unread;
 use super::{State, convert, limits, patience, queue};
 use crate::metrics::{Rpc, Shed};
@@ -57,24 +59,30 @@ impl Calls {
         let timeout = self.timeout(rpc, request.headers());
         let started = Instant::now();
         queue::now(started);
-        let call = Call { state: Arc::clone(&self.state), rpc, started, timeout, code: None };
-        CallFuture { answer: self.answer(rpc, timeout, request), timer: None, call: Some(call), waited: false }
+        let traces = self.state.traces.as_ref();
+        let span = traces.and_then(|traces| CallSpan::begin(traces, rpc, request.headers(), self.peer.as_ref()));
+        let call = Call { state: Arc::clone(&self.state), rpc, started, timeout, code: None, span };
+        CallFuture { answer: self.answer(&call, request), timer: None, call: Some(call), waited: false }
     }
 
-    fn answer<B: RequestBody>(&self, rpc: Rpc, timeout: Option<Duration>, request: Request<B>) -> Answer<B> {
+    fn answer<B: RequestBody>(&self, call: &Call, request: Request<B>) -> Answer<B> {
+        let Call { rpc, timeout, .. } = *call;
         if let (true, Some(status)) = (rpc.is_authorization(), unknown_encoding(request.headers())) {
             return Answer::Refused(Some(status));
         }
         let authorization = Arc::clone(&self.authorization);
         let log = self.state.decision_log.as_ref().filter(|_| rpc.is_authorization());
-        let origin = log.map(|log| log.origin(request.headers(), self.peer.as_ref()));
+        let hearers = Hearers {
+            origin: log.map(|log| log.origin(request.headers(), self.peer.as_ref())),
+            notes: call.span.as_ref().map(|span| span.notes()),
+        };
         match rpc {
-            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body()).asked_by(origin)),
+            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body()).heard_by(hearers)),
             Rpc::BatchIsAuthorized => {
-                Answer::Batch(Box::new(Batch::new(authorization, request.into_body()).asked_by(origin)))
+                Answer::Batch(Box::new(Batch::new(authorization, request.into_body()).heard_by(hearers)))
             }
             Rpc::StreamIsAuthorized => {
-                let answers = Answers::new(authorization, request.into_body(), timeout).asked_by(origin);
+                let answers = Answers::new(authorization, request.into_body(), timeout).heard_by(hearers);
                 Answer::Stream(Some(Box::new(answers)))
             }
             Rpc::HealthCheck | Rpc::HealthWatch | Rpc::ReflectionV1 | Rpc::ReflectionV1Alpha | Rpc::Unknown => {
@@ -145,6 +153,8 @@ struct Call {
     started: Instant,
     timeout: Option<Duration>,
     code: Option<Code>,
+    /// None unless it is traced.
+    span: Option<Box<CallSpan>>,
 }
 
 impl Call {
@@ -181,6 +191,9 @@ impl Drop for Call {
         };
         self.state.metrics.rpc_finished(self.rpc, code, took);
         self.state.in_flight.leave();
+        if let Some(span) = self.span.take() {
+            span.end(code);
+        }
     }
 }
 
@@ -245,15 +258,26 @@ impl<B: RequestBody> CallFuture<B> {
 
     /// The head of an answer; its body carries the call along.
     fn begin(&mut self, content: Content<B>) -> Response<CallBody<B>> {
-        let mut response = Response::new(CallBody { content, call: self.call.take() });
+        let mut response = Response::new(CallBody { content, call: None });
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        self.tell_trace(response.headers_mut());
+        response.body_mut().call = self.call.take();
         response
     }
 
     /// An answer that consists of a head, which says how the call ended.
     fn end(&mut self, status: Status) -> Response<CallBody<B>> {
-        finish(&mut self.call, status.code());
-        status.into_http::<Body>().map(|_| CallBody { content: Content::Nothing, call: None })
+        let code = status.code();
+        let mut response = status.into_http::<Body>().map(|_| CallBody { content: Content::Nothing, call: None });
+        self.tell_trace(response.headers_mut());
+        finish(&mut self.call, code);
+        response
+    }
+
+    fn tell_trace(&self, headers: &mut HeaderMap) {
+        if let Some(span) = self.call.as_ref().and_then(|call| call.span.as_ref()) {
+            span.tell(headers);
+        }
     }
 
     fn pass_on(&mut self, response: Response<Body>) -> Response<CallBody<B>> {

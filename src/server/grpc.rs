@@ -19,11 +19,12 @@ use tonic::Status;
 use super::State;
 use super::convert::{self, Refusal};
 use super::decide::decide;
-use super::logging::{self, Asked};
+use super::logging::{self, Asked, Hearers};
 use super::messages::{self, Messages, RequestBody, begin};
+use super::traced::Notes;
 use crate::access::{Decision, Outcome, PolicyType};
 use crate::config::RequestLimits;
-use crate::decision_log::{Origin, Place};
+use crate::decision_log::Place;
 use crate::engine::{Active, Answer, Engine};
 use crate::proto::view::{Field, Fields};
 
@@ -50,15 +51,22 @@ impl Authorization {
 
     /// A request's message in, what was decided out.
     fn answer(&self, active: &Active, message: &[u8], asked: Asked<'_>) -> Result<Outcome, Refusal> {
-        guarded(|| {
-            let answer = match (&self.state.decision_log, asked.origin) {
+        let answered = guarded(|| {
+            let answer = match (&self.state.decision_log, &asked.hearers.origin) {
                 (Some(log), Some(origin)) => logging::decide(log, active, &self.limits, message, origin, asked.place)?,
                 _ => decide(active, &self.limits, message)?,
             };
+            if let Some(notes) = &asked.hearers.notes {
+                notes.decided(active, &answer);
+            }
             let Answer { outcome, cache, evaluation } = answer;
             self.state.metrics.decided(outcome.decision, outcome.decided_by, cache, evaluation);
             Ok(outcome)
-        })
+        });
+        if let (Err(_), Some(notes)) = (&answered, &asked.hearers.notes) {
+            notes.refused();
+        }
+        answered
     }
 }
 
@@ -101,20 +109,20 @@ impl<B: RequestBody> OneMessage<B> {
 pub struct Unary<B> {
     authorization: Arc<Authorization>,
     request: OneMessage<B>,
-    origin: Option<Box<Origin>>,
+    hearers: Hearers,
 }
 
 impl<B: RequestBody> Unary<B> {
     /// With the body of its request.
     pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
-        Self { authorization, request, origin: None }
+        Self { authorization, request, hearers: Hearers::default() }
     }
 
-    /// Whom the decision log names.
+    /// With these who hear what was decided.
     #[must_use]
-    pub fn asked_by(self, origin: Option<Box<Origin>>) -> Self {
-        Self { origin, ..self }
+    pub fn heard_by(self, hearers: Hearers) -> Self {
+        Self { hearers, ..self }
     }
 
     /// The answer, framed; or what `refuse` says when the request has come.
@@ -126,7 +134,8 @@ impl<B: RequestBody> Unary<B> {
         let message = ready!(self.request.poll(context))?;
         refuse()?;
         let active = self.authorization.engine.load();
-        let answer = self.authorization.answer(&active, &message, Asked::new(&self.origin, Place::Alone));
+        let answer =
+            self.authorization.answer(&active, &message, Asked { hearers: &self.hearers, place: Place::Alone });
         let version = active.snapshot.version;
         Poll::Ready(answer.map(|outcome| framed(&outcome, version)).map_err(|refusal| refusal.status()))
     }
@@ -198,7 +207,7 @@ pub struct Batch<B> {
     authorization: Arc<Authorization>,
     request: OneMessage<B>,
     deciding: Option<Deciding>,
-    origin: Option<Box<Origin>>,
+    hearers: Hearers,
 }
 
 /// A batch that has arrived.
@@ -218,13 +227,13 @@ impl<B: RequestBody> Batch<B> {
     /// With the body of its request.
     pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
-        Self { authorization, request, deciding: None, origin: None }
+        Self { authorization, request, deciding: None, hearers: Hearers::default() }
     }
 
-    /// Whom the decision log names.
+    /// With these who hear what was decided.
     #[must_use]
-    pub fn asked_by(self, origin: Option<Box<Origin>>) -> Self {
-        Self { origin, ..self }
+    pub fn heard_by(self, hearers: Hearers) -> Self {
+        Self { hearers, ..self }
     }
 
     /// The answer, framed; or what `refuse` says when the request has come.
@@ -241,7 +250,7 @@ impl<B: RequestBody> Batch<B> {
                 self.deciding.insert(Deciding::new(&self.authorization, message).map_err(|refusal| refusal.status())?)
             }
         };
-        let answered = deciding.turn(&self.authorization, &self.origin);
+        let answered = deciding.turn(&self.authorization, &self.hearers);
         if matches!(answered, Ok(None)) {
             context.waker().wake_by_ref();
         }
@@ -263,11 +272,11 @@ impl Deciding {
     }
 
     /// Decides some of the requests; None if some are left.
-    fn turn(&mut self, authorization: &Authorization, origin: &Option<Box<Origin>>) -> Result<Option<Bytes>, Refusal> {
+    fn turn(&mut self, authorization: &Authorization, hearers: &Hearers) -> Result<Option<Bytes>, Refusal> {
         let mut fields = Fields::of(self.message.get(self.next..).unwrap_or_default());
         for field in fields.by_ref().take(TURN) {
             if let (1, Field::Bytes(request)) = field {
-                let asked = Asked::new(origin, Place::Batch(self.decided));
+                let asked = Asked { hearers, place: Place::Batch(self.decided) };
                 self.decided = self.decided.saturating_add(1);
                 let answer = authorization.answer(&self.active, request, asked);
                 put_result(answer, self.active.snapshot.version, &mut self.out)?;
@@ -319,7 +328,7 @@ pub struct Answers<B> {
     /// Whether others get their turn before the next request is looked at.
     yields: bool,
     end: Option<Status>,
-    origin: Option<Box<Origin>>,
+    hearers: Hearers,
 }
 
 impl<B> std::fmt::Debug for Answers<B> {
@@ -335,13 +344,23 @@ impl<B: RequestBody> Answers<B> {
         let stopped = Box::pin(authorization.state.stopped());
         // Without a runtime there is no clock; with one, it runs from here on.
         let deadline = timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout)));
-        Self { authorization, messages, stopped, timeout, deadline, rest: None, yields: false, end: None, origin: None }
+        Self {
+            authorization,
+            messages,
+            stopped,
+            timeout,
+            deadline,
+            rest: None,
+            yields: false,
+            end: None,
+            hearers: Hearers::default(),
+        }
     }
 
-    /// Whom the decision log names.
+    /// With these who hear what was decided.
     #[must_use]
-    pub fn asked_by(self, origin: Option<Box<Origin>>) -> Self {
-        Self { origin, ..self }
+    pub fn heard_by(self, hearers: Hearers) -> Self {
+        Self { hearers, ..self }
     }
 
     /// The next answers in their frames, or how the stream ended.
@@ -390,9 +409,14 @@ impl<B: RequestBody> Answers<B> {
     fn answer(&self, message: &Bytes, out: &mut BytesMut) -> Result<(), Refusal> {
         let (id, request) = convert::streamed(message)?;
         let active = self.authorization.engine.load();
-        let asked = Asked::new(&self.origin, Place::Stream(id));
-        let answer =
-            request.map_err(Refusal::Invalid).and_then(|request| self.authorization.answer(&active, &request, asked));
+        let asked = Asked { hearers: &self.hearers, place: Place::Stream(id) };
+        let answer = match request {
+            Ok(request) => self.authorization.answer(&active, &request, asked),
+            Err(invalid) => {
+                self.hearers.notes.iter().for_each(Notes::refused);
+                Err(Refusal::Invalid(invalid))
+            }
+        };
         let start = begin(out);
         match answer {
             Ok(outcome) => {

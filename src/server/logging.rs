@@ -1,9 +1,10 @@
-//! Decisions that are logged before they are given.
+//! Decisions that are logged before they are given, and noted for whoever traces.
 
 use std::time::Instant;
 
 use super::convert::Refusal;
 use super::decide;
+use super::traced::Notes;
 use crate::access::Outcome;
 use crate::config::RequestLimits;
 use crate::decision_log::{DecisionLog, Made, Origin, Place};
@@ -11,18 +12,20 @@ use crate::engine::{Active, Answer};
 use crate::proto::v1::Detail;
 use crate::proto::view::{Field, Fields};
 
+/// Who hears what was decided for a call, besides its caller.
+#[derive(Debug, Default)]
+pub struct Hearers {
+    /// The decision log: whom it names. None where nothing is logged.
+    pub origin: Option<Box<Origin>>,
+    /// The call's span. None where it is not traced.
+    pub notes: Option<Notes>,
+}
+
 /// The call that a request came in, and where in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'a> {
-    /// None where nothing is logged.
-    pub(super) origin: Option<&'a Origin>,
+    pub(super) hearers: &'a Hearers,
     pub(super) place: Place,
-}
-
-impl<'a> Asked<'a> {
-    pub(super) fn new(origin: &'a Option<Box<Origin>>, place: Place) -> Self {
-        Self { origin: origin.as_deref(), place }
-    }
 }
 
 /// Decides and logs. What cannot be logged is not given, if so it is set.

@@ -9,6 +9,8 @@
     reason = "tests; helpers of tests are not recognized as such"
 )]
 
+#[path = "../support/collector.rs"]
+mod collector;
 mod decisions;
 mod faults;
 mod operator;
@@ -20,3 +22,4 @@ mod running;
 mod schema;
 mod starting;
 mod stopping;
+mod tracing;

@@ -18,7 +18,7 @@ pub fn iamd(words: &[&str]) -> Command {
 
 /// The environment of whoever runs the tests is not the test's.
 pub fn without_settings(mut command: Command) -> Command {
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("IAMD_")) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("IAMD_") || name.starts_with("OTEL_")) {
         command.env_remove(name);
     }
     command
@@ -94,7 +94,11 @@ impl Program {
 
     /// Waits for this message of the log.
     pub fn logged(&mut self, message: &str) -> serde_json::Value {
-        let mut seen = Vec::new();
+        self.logged_until(message, &mut Vec::new())
+    }
+
+    /// The same, with the lines before it.
+    pub fn logged_until(&mut self, message: &str, seen: &mut Vec<String>) -> serde_json::Value {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|_| panic!("`{message}` was not logged, only {seen:?}"));
@@ -128,6 +132,13 @@ impl Program {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
         peak.unwrap().trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// The names of its threads.
+    pub fn threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        tasks.map(|task| name(task.unwrap()).trim_end().to_owned()).collect()
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
