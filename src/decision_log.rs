@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use crate::access::{Decision, Outcome, PolicyType};
 use crate::config::DecisionLogOptions;
@@ -95,9 +95,10 @@ impl DecisionLog {
         Ok(Arc::new(Self { filter, statements: options.statements, calls: AtomicU64::new(1), shared }))
     }
 
-    /// Who asks, as their call says.
-    pub fn origin(&self, headers: &HeaderMap, peer: Option<&Arc<str>>) -> Box<Origin> {
-        Box::new(Origin::new(headers, peer, || self.calls.fetch_add(1, Ordering::Relaxed)))
+    /// Who asks, as their call says; and where a trace begins with the call, as that says.
+    pub fn origin(&self, headers: &HeaderMap, peer: Option<&Arc<str>>, root: Option<HeaderValue>) -> Box<Origin> {
+        let origin = Origin::new(headers, peer, || self.calls.fetch_add(1, Ordering::Relaxed));
+        Box::new(origin.rooted(root))
     }
 
     /// Whether statements are to be found out for every decision.

@@ -121,7 +121,10 @@ fn certificates(config: &Config) -> Result<Endpoints, String> {
 fn traces(options: &TraceOptions) -> Result<Arc<Traces>, String> {
     let has_tls = options.endpoint.scheme() == Some(&http::uri::Scheme::HTTPS);
     let tls = has_tls.then(|| tls::collector(&options.tls)).transpose().map_err(|error| error.to_string())?;
-    let traces = Traces::start(options, tls)?;
+    let traces = Traces::start(options, tls).map_err(|error| match (has_tls, &options.tls.ca) {
+        (true, None) => format!("{error}\n  hint: a system without certificates wants OTEL_EXPORTER_OTLP_CERTIFICATE"),
+        _ => error,
+    })?;
     tracing::info!(collector = %options.endpoint, "calls are traced");
     Ok(Arc::new(traces))
 }

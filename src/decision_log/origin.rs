@@ -26,6 +26,11 @@ impl Origin {
         Self { number, request_id, traceparent, peer: peer.cloned() }
     }
 
+    /// In the trace that begins with the call, if one does.
+    pub(super) fn rooted(self, root: Option<HeaderValue>) -> Self {
+        Self { traceparent: root.or(self.traceparent), ..self }
+    }
+
     /// The id that the call brought, its trace and its peer's name; empty where there is none.
     pub(super) fn texts(&self) -> [&[u8]; 3] {
         [
@@ -103,6 +108,9 @@ mod tests {
         assert_eq!(origin("abc-1", TRACE), (0, "abc-1".to_owned(), TRACE.to_owned(), peer.clone()));
         assert_eq!(origin("with blank", "00-1"), (7, String::new(), String::new(), peer.clone()));
         assert_eq!(origin(&"x".repeat(129), ""), (7, String::new(), String::new(), peer));
-        assert_eq!(Origin::new(&HeaderMap::new(), None, || 9).texts(), [b"", b"", b""]);
+        let nothing = Origin::new(&HeaderMap::new(), None, || 9);
+        assert_eq!(nothing.texts(), [b"", b"", b""]);
+        let rooted = nothing.rooted(None).rooted(Some(HeaderValue::from_static(TRACE))).rooted(None);
+        assert_eq!(rooted.texts(), [b"", TRACE.as_bytes(), b""]);
     }
 }

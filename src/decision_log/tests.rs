@@ -150,7 +150,7 @@ fn nothing_is_lost_between_many_threads_and_the_writer() {
             scope.spawn(move || {
                 let outcome =
                     Outcome { decision: Decision::Allow, decided_by: PolicyType::Identity, explanation: None };
-                let origin = log.origin(&HeaderMap::new(), None);
+                let origin = log.origin(&HeaderMap::new(), None, None);
                 for n in 0..EACH {
                     let (cache, place) = (CacheStatus::Hit, Place::Stream(thread * EACH + n));
                     let made = Made { outcome: &outcome, cache, snapshot, message: b"", origin: &origin, place };

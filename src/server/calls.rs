@@ -71,11 +71,7 @@ impl Calls {
             return Answer::Refused(Some(status));
         }
         let authorization = Arc::clone(&self.authorization);
-        let log = self.state.decision_log.as_ref().filter(|_| rpc.is_authorization());
-        let hearers = Hearers {
-            origin: log.map(|log| log.origin(request.headers(), self.peer.as_ref())),
-            notes: call.span.as_ref().map(|span| span.notes()),
-        };
+        let hearers = self.hearers(call, request.headers());
         match rpc {
             Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body()).heard_by(hearers)),
             Rpc::BatchIsAuthorized => {
@@ -88,6 +84,15 @@ impl Calls {
             Rpc::HealthCheck | Rpc::HealthWatch | Rpc::ReflectionV1 | Rpc::ReflectionV1Alpha | Rpc::Unknown => {
                 Answer::Other(Box::new(self.others.clone().call(request.map(Body::new))))
             }
+        }
+    }
+
+    fn hearers(&self, call: &Call, headers: &HeaderMap) -> Hearers {
+        let log = self.state.decision_log.as_ref().filter(|_| call.rpc.is_authorization());
+        let span = call.span.as_ref();
+        Hearers {
+            origin: log.map(|log| log.origin(headers, self.peer.as_ref(), span.and_then(|span| span.root()))),
+            notes: span.map(|span| span.notes()),
         }
     }
 

@@ -20,6 +20,8 @@ use crate::telemetry::traces::Traces;
 pub(super) struct CallSpan {
     span: Span,
     rpc: Rpc,
+    /// Whether a trace begins here.
+    is_root: bool,
     notes: Notes,
 }
 
@@ -74,8 +76,9 @@ impl CallSpan {
             attributes.push(KeyValue::new("iamd.peer", Value::from(Arc::clone(peer))));
         }
         let caller = traces.takes_context.then(|| caller(headers)).flatten();
+        let is_root = caller.is_none();
         let span = traces.begin(name, attributes, caller)?;
-        Some(Box::new(Self { span, rpc, notes: Notes::default() }))
+        Some(Box::new(Self { span, rpc, is_root, notes: Notes::default() }))
     }
 
     /// For whoever answers the call.
@@ -85,11 +88,21 @@ impl CallSpan {
 
     /// Tells the caller where its call is found: a caller that is not traced itself would not know.
     pub(super) fn tell(&self, headers: &mut HeaderMap) {
-        let context = self.span.span_context();
-        let text = format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8());
-        if let Ok(value) = HeaderValue::try_from(text) {
-            headers.insert("traceresponse", value);
+        if let Some(context) = self.context() {
+            headers.insert("traceresponse", context);
         }
+    }
+
+    /// The call's place in the trace that begins with it, if one does.
+    pub(super) fn root(&self) -> Option<HeaderValue> {
+        self.is_root.then(|| self.context()).flatten()
+    }
+
+    /// As headers have it.
+    fn context(&self) -> Option<HeaderValue> {
+        let context = self.span.span_context();
+        let flags = context.trace_flags().to_u8();
+        HeaderValue::try_from(format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id())).ok()
     }
 
     /// The call has ended; its span waits for the exporter from here on.

@@ -101,6 +101,13 @@ pub async fn decision(client: &mut AuthorizationServiceClient<Channel>) -> (Deci
     (answer.decision(), answer.snapshot_version)
 }
 
+/// The names of its threads.
+pub fn threads(program: &Program) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", program.pid())).unwrap();
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    tasks.map(|task| name(task.unwrap()).trim_end().to_owned()).collect()
+}
+
 pub fn status(program: &Program) -> Value {
     let (code, text) = program.get("/status");
     assert_eq!(code, 200);

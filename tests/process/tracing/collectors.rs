@@ -122,6 +122,15 @@ fn files_that_cannot_be_used_are_refused() {
     let (code, words) = refused(&variables, &[]);
     assert_eq!(code, 1);
     assert!(words.contains(&format!("{}: cannot read the file: no such file", ca.display())), "{words}");
+    // Images are often empty but for the program.
+    let empty = [variables[0], ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")];
+    let (code, words) = refused(&empty, &[]);
+    assert_eq!(code, 1);
+    assert!(words.starts_with("error: cannot send traces to `https://c:4317/`: "), "{words}");
+    assert!(
+        words.ends_with("\n  hint: a system without certificates wants OTEL_EXPORTER_OTLP_CERTIFICATE\n"),
+        "{words}"
+    );
     std::fs::write(&ca, "nothing").unwrap();
     let (code, words) = refused(&variables, &[]);
     assert_eq!(code, 1);

@@ -14,7 +14,8 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 use super::{PARENT, TRACE, ask, child, hex, start, traced};
 use crate::collector::{Collector, texts};
-use crate::operator::{alice_reads, client, quickstart, serve, status};
+use crate::decisions::{decisions, lines};
+use crate::operator::{alice_reads, client, quickstart, serve, status, threads};
 use crate::program::{Program, iamd, unix};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,6 +161,24 @@ async fn callers_are_not_believed_where_so_it_is_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_decision_log_names_the_same_trace() {
+    let collector = Collector::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("decisions.log");
+    let (mut program, mut client) = traced(&collector.url(), &[("IAMD_DECISION_LOG", log.to_str().unwrap())]).await;
+    ask(&mut client, Some("01")).await;
+    let root = ask(&mut client, None).await.unwrap();
+    drop(client);
+    program.signal("TERM");
+    assert_eq!(program.ended().0, 0);
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let context = |line: serde_json::Value| format!("00-{}-{}-01", text(&line["trace_id"]), text(&line["span_id"]));
+    let lines = decisions(lines(&std::fs::read_to_string(&log).unwrap()));
+    let contexts: Vec<String> = lines.into_iter().map(context).collect();
+    assert_eq!(contexts, [format!("00-{TRACE}-{PARENT}-01"), root]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_is_known_is_named() {
     let collector = Collector::start().await;
     let (store, folder) = (quickstart(), tempfile::tempdir().unwrap());
@@ -205,7 +224,7 @@ async fn it_is_off_where_no_collector_is_named_or_none_is_wanted() {
     ] {
         let program = start(&variables);
         assert_eq!(ask(&mut client(&program).await, Some("01")).await, None, "{variables:?}");
-        let threads = program.threads();
+        let threads = threads(&program);
         assert!(threads.contains(&"iamd-0".to_owned()), "{threads:?}");
         assert!(!threads.iter().any(|name| name == "iamd-traces" || name.starts_with("OpenTele")), "{threads:?}");
         assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
