@@ -197,7 +197,7 @@ impl Drop for Call {
         self.state.metrics.rpc_finished(self.rpc, code, took);
         self.state.in_flight.leave();
         if let Some(span) = self.span.take() {
-            span.end(code);
+            span.end(code, took);
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Spans of calls: one for each call that asks for decisions, with what was decided in it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
-use opentelemetry::trace::{Span as _, SpanContext, SpanId, Status as SpanStatus, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{
+    Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status as SpanStatus, TraceFlags, TraceId, TraceState,
+};
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::Span;
 use tonic::Code;
@@ -19,6 +22,7 @@ use crate::telemetry::traces::Traces;
 #[derive(Debug)]
 pub(super) struct CallSpan {
     span: Span,
+    started: SystemTime,
     rpc: Rpc,
     /// Whether a trace begins here.
     is_root: bool,
@@ -77,8 +81,10 @@ impl CallSpan {
         }
         let caller = traces.takes_context.then(|| caller(headers)).flatten();
         let is_root = caller.is_none();
-        let span = traces.begin(name, attributes, caller)?;
-        Some(Box::new(Self { span, rpc, is_root, notes: Notes::default() }))
+        let started = SystemTime::now();
+        let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Server).with_start_time(started);
+        let span = traces.begin(builder.with_attributes(attributes), caller)?;
+        Some(Box::new(Self { span, started, rpc, is_root, notes: Notes::default() }))
     }
 
     /// For whoever answers the call.
@@ -105,15 +111,15 @@ impl CallSpan {
         HeaderValue::try_from(format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id())).ok()
     }
 
-    /// The call has ended; its span waits for the exporter from here on.
-    pub(super) fn end(mut self, code: Code) {
+    /// The call has ended; its span waits for the exporter from here on. Setting the clock meanwhile makes it no longer.
+    pub(super) fn end(mut self, code: Code, took: Duration) {
         let tally = std::mem::take(&mut *self.notes.0.lock().unwrap_or_else(PoisonError::into_inner));
         self.span.set_attribute(KeyValue::new("rpc.grpc.status_code", code as i64));
         self.span.set_attributes(tally.attributes(self.rpc));
         if is_fault(code) {
             self.span.set_status(SpanStatus::error(code.description()));
         }
-        self.span.end();
+        self.span.end_with_timestamp(self.started.checked_add(took).unwrap_or(self.started));
     }
 }
 

@@ -3,13 +3,14 @@
 //! The SDK makes spans, gathers them and sends them in batches, all off the threads that serve: those only put what has
 //! ended into a queue, if there is room. What the SDK does not tell is added here: what became of every span.
 
+use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry::trace::{Span as _, SpanBuilder, SpanContext, SpanKind, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{Span as _, SpanBuilder, SpanContext, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{Compression, SpanExporter, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
@@ -20,7 +21,7 @@ use opentelemetry_sdk::trace::{
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tonic::metadata::MetadataMap;
-use tonic::transport::ClientTlsConfig;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use crate::config::otel::{self, TraceOptions};
 
@@ -35,6 +36,9 @@ const MOST_END: Duration = Duration::from_secs(2);
 
 /// When calls have taken all the time there was, spans are still given so long.
 const LEAST_END: Duration = Duration::from_millis(100);
+
+/// A collector that vanished without a word is found out while a batch waits for it.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Makes spans, and sends them.
 #[derive(Debug)]
@@ -57,7 +61,8 @@ impl Traces {
             exporter(options, tls).map_err(|error| format!("cannot send traces to `{}`: {error}", options.endpoint))?
         };
         let counts = Arc::new(Counts::default());
-        let queue = BatchSpanProcessor::new(Watched::new(exporter, Arc::clone(&counts)), batches(options.batch));
+        let exporter = Watched::new(exporter, Arc::clone(&counts), options.timeout, runtime);
+        let queue = BatchSpanProcessor::new(exporter, batches(options.batch));
         let provider = SdkTracerProvider::builder()
             .with_resource(resource(options))
             .with_sampler(sampler(options.sampler))
@@ -71,8 +76,7 @@ impl Traces {
     }
 
     /// The span of a call that begins; None if it is not to be traced.
-    pub fn begin(&self, name: &'static str, attributes: Vec<KeyValue>, caller: Option<SpanContext>) -> Option<Span> {
-        let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Server).with_attributes(attributes);
+    pub fn begin(&self, builder: SpanBuilder, caller: Option<SpanContext>) -> Option<Span> {
         let context = Context::new();
         let context = match caller {
             Some(caller) => context.with_remote_span_context(caller),
@@ -106,18 +110,28 @@ fn runtime() -> io::Result<(Handle, oneshot::Sender<()>)> {
 }
 
 fn exporter(options: &TraceOptions, tls: Option<ClientTlsConfig>) -> Result<SpanExporter, String> {
+    let channel = channel(options, tls).map_err(|error| error.source().unwrap_or(&error).to_string())?;
     let mut exporter = SpanExporter::builder()
         .with_tonic()
-        .with_endpoint(options.endpoint.to_string())
+        .with_channel(channel)
         .with_timeout(options.timeout)
         .with_metadata(MetadataMap::from_headers(options.headers.clone()));
     if options.compress {
         exporter = exporter.with_compression(Compression::Gzip);
     }
-    if let Some(tls) = tls {
-        exporter = exporter.with_tls_config(tls);
-    }
     exporter.build().map_err(|error| error.to_string())
+}
+
+/// Nothing on the way may take longer than a batch may: the exporter's own channel would wait for a handshake without end.
+fn channel(options: &TraceOptions, tls: Option<ClientTlsConfig>) -> Result<Channel, tonic::transport::Error> {
+    let mut endpoint = Endpoint::from(options.endpoint.clone())
+        .connect_timeout(options.timeout)
+        .timeout(options.timeout)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL);
+    if let Some(tls) = tls {
+        endpoint = endpoint.tls_config(tls.timeout(options.timeout))?;
+    }
+    Ok(endpoint.connect_lazy())
 }
 
 fn batches(options: otel::BatchOptions) -> opentelemetry_sdk::trace::BatchConfig {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
+use tokio::runtime::Handle;
 
 /// A collector that is away is away for long, and batches are many.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
@@ -94,6 +95,9 @@ impl<Q: SpanProcessor> SpanProcessor for Bounded<Q> {
 pub(super) struct Watched<E> {
     exporter: E,
     counts: Arc<Counts>,
+    /// For one batch. The exporter looks at its own only between attempts.
+    timeout: Duration,
+    runtime: Handle,
     /// Of the thread that exports alone.
     said: Mutex<Said>,
 }
@@ -108,8 +112,8 @@ struct Said {
 }
 
 impl<E> Watched<E> {
-    pub(super) fn new(exporter: E, counts: Arc<Counts>) -> Self {
-        Self { exporter, counts, said: Mutex::default() }
+    pub(super) fn new(exporter: E, counts: Arc<Counts>, timeout: Duration, runtime: Handle) -> Self {
+        Self { exporter, counts, timeout, runtime, said: Mutex::default() }
     }
 
     /// A fault is said at once and then each minute, an error as well as spans for which there was no room; that all is
@@ -136,7 +140,12 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         self.counts.waiting.fetch_sub(spans, Ordering::AcqRel);
-        let result = self.exporter.export(batch).await;
+        let exporting = {
+            // It has the clock; the SDK's thread has none.
+            let _entered = self.runtime.enter();
+            tokio::time::timeout(self.timeout, self.exporter.export(batch))
+        };
+        let result = exporting.await.unwrap_or(Err(OTelSdkError::Timeout(self.timeout)));
         let counter = if result.is_ok() { &self.counts.exported } else { &self.counts.export_failed };
         counter.fetch_add(spans as u64, Ordering::Relaxed);
         self.say(&result);
@@ -158,7 +167,26 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::runtime;
     use super::*;
+
+    /// As simple as can be.
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        struct Unpark(std::thread::Thread);
+        impl std::task::Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Arc::new(Unpark(std::thread::current())).into();
+        let mut future = std::pin::pin!(future);
+        loop {
+            if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+                return value;
+            }
+            std::thread::park();
+        }
+    }
 
     /// A queue that keeps what it gets.
     #[derive(Debug, Default)]
@@ -180,14 +208,17 @@ mod tests {
         }
     }
 
-    /// Spans of which the collector takes those of even batches.
+    /// Takes batches of even length, and never says anything of three.
     #[derive(Debug, Default)]
     struct Picky;
 
     impl SpanExporter for Picky {
         async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
             let even = batch.len().is_multiple_of(2);
-            even.then_some(()).ok_or_else(|| opentelemetry_sdk::error::OTelSdkError::InternalFailure("odd".to_owned()))
+            if batch.len() == 3 {
+                std::future::pending::<()>().await;
+            }
+            even.then_some(()).ok_or_else(|| OTelSdkError::InternalFailure("odd".to_owned()))
         }
     }
 
@@ -219,22 +250,28 @@ mod tests {
         let (counts, kept) = (Arc::new(Counts::default()), Kept::default());
         let in_queue = Arc::clone(&kept.0);
         let queue = Bounded::new(kept, Arc::clone(&counts), 3);
-        let exporter = Watched::new(Picky, Arc::clone(&counts));
+        let (runtime, _alive) = runtime().unwrap();
+        let exporter = Watched::new(Picky, Arc::clone(&counts), Duration::from_millis(10), runtime);
         spans(5).into_iter().for_each(|span| queue.on_end(span));
         assert_eq!(in_queue.load(Ordering::Relaxed), 3, "never more than fit");
         assert_eq!(counts.reading(), Reading { waiting: 3, queue_full: 2, ..Reading::default() });
 
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        assert!(runtime.block_on(exporter.export(spans(2))).is_ok());
-        assert!(runtime.block_on(exporter.export(spans(1))).is_err());
+        // As the SDK does: on a thread that is of no runtime.
+        let export = |count| block_on(exporter.export(spans(count)));
+        assert!(export(2).is_ok());
+        assert!(export(1).is_err());
         assert_eq!(counts.reading(), Reading { waiting: 0, queue_full: 2, exported: 2, export_failed: 1 });
+        spans(3).into_iter().for_each(|span| queue.on_end(span));
+        assert!(matches!(export(3), Err(OTelSdkError::Timeout(_))));
+        assert_eq!(counts.reading(), Reading { waiting: 0, queue_full: 2, exported: 2, export_failed: 4 });
     }
 
     #[test]
     fn faults_are_said_now_and_then() {
         let counts = Arc::new(Counts::default());
-        let exporter = Watched::new(Picky, Arc::clone(&counts));
-        let fault = || Err(opentelemetry_sdk::error::OTelSdkError::InternalFailure("gone".to_owned()));
+        let (runtime, _alive) = runtime().unwrap();
+        let exporter = Watched::new(Picky, Arc::clone(&counts), SAY_AGAIN, runtime);
+        let fault = || Err(OTelSdkError::InternalFailure("gone".to_owned()));
         let said = || exporter.said.lock().unwrap().fault;
         exporter.say(&Ok(()));
         assert_eq!(said(), None);

@@ -72,6 +72,22 @@ async fn a_collector_that_is_gone_is_said_once_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_does_not_shake_hands_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem()).unwrap();
+    // The system takes connections, and nobody ever reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    let variables = [("OTEL_EXPORTER_OTLP_CERTIFICATE", ca.to_str().unwrap()), ("OTEL_EXPORTER_OTLP_TIMEOUT", "50")];
+    let (program, mut client) = traced(&url, &variables).await;
+    for lost in [1.0, 2.0] {
+        ask(&mut client, Some("01")).await;
+        eventually("a span is lost", || metric(&program, FAILED) == lost);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_collector_with_tls_is_checked() {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let identity = Identity::from_pem(cert.pem(), signing_key.serialize_pem());
