@@ -246,6 +246,12 @@ mod tests {
     }
 
     #[test]
+    fn a_span_in_the_queue_takes_so_much() {
+        // What docs/tracing.md says, and the limit of the queue relies on.
+        assert!(size_of::<SpanData>() <= 400, "{}", size_of::<SpanData>());
+    }
+
+    #[test]
     fn no_span_is_lost_in_silence() {
         let (counts, kept) = (Arc::new(Counts::default()), Kept::default());
         let in_queue = Arc::clone(&kept.0);
