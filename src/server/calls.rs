@@ -27,6 +27,9 @@ use super::unread::Unread;
 use super::{State, convert, limits, patience, queue};
 use crate::metrics::{Rpc, Shed};
 
+/// How long the rest of a request is waited for whose time is up; not longer than it had.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// All services, behind limits and metrics.
 #[derive(Clone, Debug)]
 pub struct Calls {
@@ -252,13 +255,34 @@ impl<B: RequestBody> CallFuture<B> {
         })
     }
 
-    /// DEADLINE_EXCEEDED, once it is.
-    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+    /// DEADLINE_EXCEEDED, once it is, and of what time.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<(Status, Duration)> {
+        if matches!(self.answer, Answer::Unread(_)) {
+            return Poll::Pending;
+        }
         let Some((started, timeout)) = self.call.as_ref().and_then(|call| Some((call.started, call.timeout?))) else {
             return Poll::Pending;
         };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((started + timeout).into())));
-        timer.as_mut().poll(context).map(|()| convert::deadline_exceeded(timeout))
+        timer.as_mut().poll(context).map(|()| (convert::deadline_exceeded(timeout), timeout))
+    }
+
+    /// Time is up. What is on its way of a request is waited for nevertheless, for a while: see [`Unread`].
+    fn give_up(
+        &mut self,
+        status: Status,
+        patience: Duration,
+        context: &mut Context<'_>,
+    ) -> Poll<Response<CallBody<B>>> {
+        let body = match std::mem::replace(&mut self.answer, Answer::Refused(None)) {
+            Answer::Unary(unary) => unary.into_body(),
+            Answer::Batch(batch) => batch.into_body(),
+            Answer::Refused(_) | Answer::Unread(_) | Answer::Stream(_) | Answer::Other(_) => {
+                return Poll::Ready(self.end(status));
+            }
+        };
+        self.answer = Answer::Unread(Box::new(Unread::new(body, status, patience)));
+        self.poll_answer(context)
     }
 
     /// The head of an answer; its body carries the call along.
@@ -300,7 +324,9 @@ impl<B: RequestBody> Future for CallFuture<B> {
         let mut polled = self.poll_answer(context);
         if polled.is_pending() {
             self.waited = true;
-            polled = self.poll_deadline(context).map(|status| self.end(status));
+            if let Poll::Ready((status, timeout)) = self.poll_deadline(context) {
+                polled = self.give_up(status, timeout.min(LONGEST_PATIENCE), context);
+            }
             patience::nothing_to_say();
         }
         polled.map(Ok)

@@ -91,6 +91,10 @@ impl<B: RequestBody> OneMessage<B> {
         Self { messages: Messages::new(body, limit), message: None }
     }
 
+    fn into_body(self) -> B {
+        self.messages.into_body()
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
         while self.message.is_none() || !self.messages.is_at_end() {
             match ready!(self.messages.poll_next(context)) {
@@ -117,6 +121,11 @@ impl<B: RequestBody> Unary<B> {
     pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
         Self { authorization, request, hearers: Hearers::default() }
+    }
+
+    /// What is left of its request.
+    pub fn into_body(self) -> B {
+        self.request.into_body()
     }
 
     /// With these who hear what was decided.
@@ -228,6 +237,11 @@ impl<B: RequestBody> Batch<B> {
     pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
         Self { authorization, request, deciding: None, hearers: Hearers::default() }
+    }
+
+    /// What is left of its request.
+    pub fn into_body(self) -> B {
+        self.request.into_body()
     }
 
     /// With these who hear what was decided.

@@ -40,6 +40,11 @@ impl<B: RequestBody> Messages<B> {
         Self { body, limit, arrived: Bytes::new(), partial: BytesMut::new() }
     }
 
+    /// What is left of the body.
+    pub fn into_body(self) -> B {
+        self.body
+    }
+
     /// The next message; None at the end of the body.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
         loop {

@@ -212,7 +212,7 @@ async fn streams_that_are_reset_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_streams() {
-    let program = Program::start(&[]);
+    let program = Program::start(&["--max-streams-per-connection", "1024"]);
     let before = program.peak_memory_bytes();
     let mut held = Vec::new();
     for _ in 0..5 {
