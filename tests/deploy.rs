@@ -192,7 +192,10 @@ fn json_is_json() {
 #[test]
 fn no_volume_is_mounted_by_sub_path() {
     for (path, text) in manifests() {
-        assert!(!code(&text).any(|line| line.contains("subPath:")), "{path} has a subPath");
+        assert!(
+            !code(&text).any(|line| line.contains("subPath:") || line.contains("subPathExpr:")),
+            "{path} has a subPath"
+        );
     }
 }
 

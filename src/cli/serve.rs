@@ -17,7 +17,7 @@ use crate::finding::Finding;
 use crate::metrics::{Metrics, UPKEEP_INTERVAL};
 use crate::reload::{self, LastReload, ReloadHandle, ReloadOptions};
 use crate::server::incoming::{Incoming, Listener, bind_tcp};
-use crate::server::shutdown::{self, Hangups, StopSignals};
+use crate::server::shutdown::{self, Drained, Hangups, StopSignals};
 use crate::server::{self, State, admin, workers};
 use crate::telemetry::{self, traces::Traces};
 use crate::tls::{self, Endpoints, TlsError};
@@ -100,8 +100,11 @@ async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), St
         ended = running.ended() => return Err(format!("gRPC ended by itself: {ended:?}")),
     }
     let deadline = Instant::now() + config.drain.timeout;
-    shutdown::drain(&state, running, &mut signals, config.drain).await;
-    log.iter().for_each(|log| log.stop(deadline.max(Instant::now() + LEAST_LOG_END)));
+    let deadline = match shutdown::drain(&state, running, &mut signals, config.drain).await {
+        Drained::InTime => deadline.max(Instant::now() + LEAST_LOG_END),
+        Drained::AtOnce => Instant::now() + LEAST_LOG_END,
+    };
+    log.iter().for_each(|log| log.stop(deadline));
     state.traces.iter().for_each(|traces| traces.stop(deadline));
     Ok(())
 }

@@ -82,13 +82,18 @@ impl AllowedSan {
     /// Whether this entry lets in who has this name.
     pub fn allows(&self, name: &San) -> bool {
         match (self, name) {
-            (Self::UrisBelow(prefix), San::Uri(uri)) => uri.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()),
+            (Self::UrisBelow(prefix), San::Uri(uri)) => uri.strip_prefix(prefix).is_some_and(is_plain_path),
             // Host names are the same in capitals.
             (Self::Exactly(San::Dns(allowed)), San::Dns(name)) => allowed.eq_ignore_ascii_case(name),
             (Self::Exactly(allowed), name) => allowed == name,
             (Self::UrisBelow(_), _) => false,
         }
     }
+}
+
+/// Whether these are segments that stand for themselves, as those of SPIFFE ids do: none is empty, goes up, or is encoded.
+fn is_plain_path(path: &str) -> bool {
+    !path.contains(['%', '?', '#']) && path.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
 }
 
 const NO_KIND: &str = "it is no URI, DNS name, email address or IP address";

@@ -88,6 +88,9 @@ pub(super) struct Masks {
 /// Callers may make keys up; with so many of them, it is forgotten what was found out.
 const MOST_KNOWN: usize = 1_024;
 
+/// Longer keys are looked at anew each time: no condition key is, and they would not be bounded by their number.
+const LONGEST_KNOWN: usize = 256;
+
 impl std::fmt::Debug for Masks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Masks").field("full", &self.full).finish_non_exhaustive()
@@ -123,10 +126,12 @@ impl Masks {
             return *mask;
         }
         let mask = self.find(&fold_key(&String::from_utf8_lossy(key)));
-        if self.known.len() >= MOST_KNOWN {
-            self.known.clear();
+        if key.len() <= LONGEST_KNOWN {
+            if self.known.len() >= MOST_KNOWN {
+                self.known.clear();
+            }
+            self.known.insert(key.into(), mask);
         }
-        self.known.insert(key.into(), mask);
         mask
     }
 

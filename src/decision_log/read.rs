@@ -91,7 +91,7 @@ pub fn line(text: &[u8]) -> Result<Line, String> {
     }
     match written.kind.as_str() {
         "decision" => logged(written).map(|logged| Line::Decision(Box::new(logged))),
-        "dropped" => Ok(Line::Dropped(written.dropped.values().sum())),
+        "dropped" => Ok(Line::Dropped(written.dropped.values().fold(0, |sum, count| sum.saturating_add(*count)))),
         _ => Ok(Line::Mark),
     }
 }

@@ -4,7 +4,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -115,7 +115,8 @@ fn open_file(path: &Path) -> io::Result<File> {
         // For writing alone, opening would wait until somebody reads.
         return File::options().read(true).write(true).open(path);
     }
-    let append = |read: bool| File::options().read(read).append(true).create(true).open(path);
+    // It says who asked for what: not for everybody to read.
+    let append = |read: bool| File::options().read(read).append(true).create(true).mode(0o640).open(path);
     // Reading is for the last byte only.
     append(true).or_else(|_| append(false))
 }
@@ -128,7 +129,11 @@ fn ends_within_a_line(file: &File, size: u64) -> bool {
 /// Moves a file aside and makes another one; what fails halfway is undone.
 fn begin_anew(path: &Path) -> io::Result<Opened> {
     let aside = rotate::aside(path, jiff::Timestamp::now());
-    std::fs::rename(path, &aside)?;
+    match std::fs::rename(path, &aside) {
+        // Somebody has taken it away already.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return open(&LogTarget::File(path.to_owned())),
+        moved => moved?,
+    }
     open(&LogTarget::File(path.to_owned())).inspect_err(|_| drop(std::fs::rename(&aside, path)))
 }
 

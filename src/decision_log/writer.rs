@@ -165,6 +165,10 @@ impl Writer {
                         // The line that was begun stands in the other file.
                         let lines = self.out.get(..written).unwrap_or_default();
                         written = memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1);
+                        // Unless it is the same one, which then ends in what was begun.
+                        if self.sink.is_torn() {
+                            self.out.insert(written, b'\n');
+                        }
                     }
                     continue;
                 }

@@ -77,9 +77,10 @@ impl Rpc {
         matches!(self, Self::IsAuthorized | Self::BatchIsAuthorized | Self::StreamIsAuthorized)
     }
 
-    /// Whether it asks for health: never shed, since a full service is not a dead one.
+    /// Whether it asks for health: never shed, since a full service is not a dead one. A watch lasts, and is a call like
+    /// others.
     pub const fn is_health(self) -> bool {
-        matches!(self, Self::HealthCheck | Self::HealthWatch)
+        matches!(self, Self::HealthCheck)
     }
 
     /// Whether one request is followed by one answer.

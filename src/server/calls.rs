@@ -27,6 +27,9 @@ use super::unread::Unread;
 use super::{State, convert, limits, patience, queue};
 use crate::metrics::{Rpc, Shed};
 
+/// A large answer is handed over in pieces of this size: that of an HTTP/2 frame.
+const PIECE_BYTES: usize = 16 * 1024;
+
 /// How long the rest of a request is waited for whose time is up; not longer than it had.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -130,7 +133,8 @@ impl Calls {
     /// The client's deadline, or for a unary call the service's own if that is sooner.
     fn timeout(&self, rpc: Rpc, headers: &HeaderMap) -> Option<Duration> {
         let of_client = limits::client_timeout(headers);
-        if !rpc.is_unary() {
+        // Of a watch, only the head of its answer has to come in time; and for that, its request.
+        if !rpc.is_unary() && rpc != Rpc::HealthWatch {
             return of_client;
         }
         Some(of_client.map_or(self.request_timeout, |timeout| timeout.min(self.request_timeout)))
@@ -355,6 +359,10 @@ enum Content<B> {
 impl<B: RequestBody> CallBody<B> {
     fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let (frame, next) = match &mut self.content {
+            // In pieces: all of what is handed over is kept until the peer takes it.
+            Content::Message(message) if message.len() > PIECE_BYTES => {
+                return Poll::Ready(Some(Ok(Frame::data(message.split_to(PIECE_BYTES)))));
+            }
             Content::Message(message) => (Frame::data(std::mem::take(message)), Content::End),
             Content::End => (Frame::trailers(well()), Content::Nothing),
             Content::Stream(answers) => match ready!(answers.poll(context)) {

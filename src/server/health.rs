@@ -43,6 +43,9 @@ impl Health {
     }
 }
 
+/// Both ask with the name of a service, or of a file or type.
+const LARGEST_QUESTION: usize = 4 * 1024;
+
 /// Health and reflection, by their paths.
 pub fn routes(health: HealthServer<HealthService>) -> Result<Routes, tonic_reflection::server::Error> {
     let reflection = || {
@@ -50,6 +53,9 @@ pub fn routes(health: HealthServer<HealthService>) -> Result<Routes, tonic_refle
             .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let routes = Routes::new(health).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+    let (v1, v1_alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    let routes = Routes::new(health.max_decoding_message_size(LARGEST_QUESTION))
+        .add_service(v1.max_decoding_message_size(LARGEST_QUESTION))
+        .add_service(v1_alpha.max_decoding_message_size(LARGEST_QUESTION));
     Ok(routes.prepare())
 }

@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(refused(Tightness::None), []);
         assert_eq!(refused(Tightness::High), [Rpc::BatchIsAuthorized, Rpc::StreamIsAuthorized]);
         let taken = Rpc::ALL.into_iter().filter(|rpc| !Tightness::Critical.refuses(*rpc));
-        assert_eq!(taken.collect::<Vec<_>>(), [Rpc::HealthCheck, Rpc::HealthWatch]);
+        assert_eq!(taken.collect::<Vec<_>>(), [Rpc::HealthCheck]);
     }
 
     #[test]

@@ -52,9 +52,18 @@ impl Hangups {
     }
 }
 
+/// How stopping ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// In its own time.
+    InTime,
+    /// At once, as a second signal has asked.
+    AtOnce,
+}
+
 /// Stops the service, in the order that operators are promised. Returns at `drain.timeout` at the latest, whatever peers
 /// do; a second signal makes it return at once.
-pub async fn drain(state: &State, mut running: Running, signals: &mut StopSignals, options: DrainOptions) {
+pub async fn drain(state: &State, mut running: Running, signals: &mut StopSignals, options: DrainOptions) -> Drained {
     state.readiness.drain();
     running.health.not_serving().await;
     let (delay, timeout) = (format_duration(options.delay), format_duration(options.timeout));
@@ -75,6 +84,8 @@ pub async fn drain(state: &State, mut running: Running, signals: &mut StopSignal
         }
         name = signals.next() => {
             tracing::warn!(signal = name, in_flight = state.in_flight.held(), "stopped at once by a second signal");
+            return Drained::AtOnce;
         }
     }
+    Drained::InTime
 }

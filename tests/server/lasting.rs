@@ -55,7 +55,7 @@ async fn a_connection_with_a_call_is_not_idle() {
 
 #[tokio::test]
 async fn an_old_connection_takes_no_more_calls_and_finishes_those_it_has() {
-    let flags = ["--max-connection-age", "200ms", "--max-connection-age-grace", "700ms"];
+    let flags = ["--max-connection-age", "200ms", "--max-connection-age-grace", "3s"];
     let service = Service::start(&flags).await;
     let (mut sender, ending) = connect(&service, 1 << 16).await;
     let mut stream = {
@@ -85,7 +85,12 @@ async fn calls_go_on_while_connections_come_and_go() {
     let mut client = service.client().await;
     let end = tokio::time::Instant::now() + Duration::from_millis(500);
     while tokio::time::Instant::now() < end {
-        client.is_authorized(request()).await.unwrap();
+        // A connection may close under a call that was not sent yet: gRPC's libraries send it again, tonic leaves that to us.
+        let asked = match client.is_authorized(request()).await {
+            Err(unsent) if unsent.code() == tonic::Code::Cancelled => client.is_authorized(request()).await,
+            asked => asked,
+        };
+        asked.unwrap();
     }
 }
 

@@ -44,7 +44,7 @@ readinessProbe:
   periodSeconds: {{ $period }}
   failureThreshold: 2
 livenessProbe:
-  {{- include "iamd.probe" . | nindent 2 }}
+  {{- include "iamd.livenessProbe" . | nindent 2 }}
   periodSeconds: {{ $period }}
   failureThreshold: 6
 resources:
@@ -127,6 +127,19 @@ volumeMounts:
 exec:
   command: [iamd, healthcheck, --address, {{ $address | quote }}, --timeout, {{ .Values.probes.timeoutSeconds }}s]
 # The probe's own limit says which of the two was slow.
+timeoutSeconds: {{ add1 .Values.probes.timeoutSeconds }}
+{{- end }}
+
+{{/* Of the admin port: where all connections of the other are taken, the service is busy, not dead. */}}
+{{- define "iamd.livenessProbe" -}}
+exec:
+  command:
+    - iamd
+    - healthcheck
+    - --address
+    - {{ printf "%s://127.0.0.1:%v" (ternary "https" "http" .Values.admin.tls) .Values.admin.port | quote }}
+    - --timeout
+    - {{ .Values.probes.timeoutSeconds }}s
 timeoutSeconds: {{ add1 .Values.probes.timeoutSeconds }}
 {{- end }}
 
