@@ -69,6 +69,7 @@ impl Service {
     fn plan(&self) -> Plan {
         Plan {
             address: format!("unix:{}", self.directory.path().join("socket").display()),
+            tls: None,
             service: super::Service::Iamd,
             method: Method::Unary,
             connections: 2,
