@@ -44,8 +44,8 @@ def short(value):
     return f"{value:.1f}".removesuffix(".0") if value >= 0.1 or value == 0 else f"{value:g}"
 
 
-def lines(title, x_label, y_label, series, marks, decades=False):
-    """`series` are name, colour and points; `marks` are vertical."""
+def lines(title, x_label, y_label, series, marks, decades=False, ticks=()):
+    """`series` are name, colour and points; `marks` are vertical; `ticks` are rows of short ones, each with name and colour."""
     points = [point for _, _, some in series for point in some]
     x, y = Range([point[0] for point in points]), Range([point[1] for point in points], decades)
     x.most = max(point[0] for point in points)
@@ -67,6 +67,10 @@ def lines(title, x_label, y_label, series, marks, decades=False):
     out.append(f'<text x="{middle:g}" y="390" text-anchor="middle">{html.escape(x_label)}</text>')
     out.append(f'<text transform="translate(22 {centre:g}) rotate(-90)" text-anchor="middle">{html.escape(y_label)}</text>')
     out += [f'<path class="mark" d="M{at_x(mark):.1f} {TOP}V{BOTTOM}"/>' for mark in marks]
+    for row, (name, colour, some) in enumerate(ticks):
+        height = BOTTOM - 20 - 14 * row
+        path = "".join(f"M{at_x(tick):.1f} {height}v8" for tick in some)
+        out.append(f'<path class="spread s{colour}" d="{path}"/>{label(LEFT - 8, height + 8, "end", name)}')
     for _, colour, some in series:
         path = "L".join(f"{at_x(point[0]):.1f} {at_y(point[1]):.1f}" for point in some)
         out.append(f'<path class="line s{colour}" d="M{path}"/>')

@@ -3,7 +3,11 @@ import json
 
 from . import judge, plot
 
+LISTS = ("samples", "events", "generators")
 MINUTES = "minutes; a dotted line is a burst"
+# What is marked below the line of memory.
+ROWS = (("policies", 2, ("policy",)), ("refused", 4, ("bad policy", "bad certificate")), ("certificates", 3, ("certificate",)),
+        ("SIGHUP", 1, ("sighup",)))
 
 
 def write(folder, record, findings):
@@ -18,15 +22,22 @@ def write(folder, record, findings):
 
 def raw(file, record):
     """What it was, then samples, events and generators, one a line."""
-    lists = ("samples", "events", "generators")
     with open(file, "w") as out:
-        for line in ({name: value for name, value in record.items() if name not in lists}, *(line for name in lists for line in record[name])):
+        for line in ({name: value for name, value in record.items() if name not in LISTS}, *(line for name in LISTS for line in record[name])):
             out.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+
+def read(folder):
+    """The record that `write` kept."""
+    first, *others = map(json.loads, (folder / "raw.jsonl").read_text().splitlines())
+    of = lambda name: [line for line in others if name in line]  # noqa: E731
+    return {**first, "samples": of("rss_kib"), "events": of("event"), "generators": of("kind")}
 
 
 def memory(record, bursts):
     points = [(sample["at"] / 60, sample["rss_kib"] / 1024) for sample in record["samples"]]
-    return plot.lines("Resident memory", MINUTES, "MiB", [("VmRSS", 0, points)], bursts)
+    rows = [(name, colour, [event["at"] / 60 for event in record["events"] if event["event"] in kinds]) for name, colour, kinds in ROWS]
+    return plot.lines("Resident memory", MINUTES, "MiB", [("VmRSS", 0, points)], bursts, ticks=rows)
 
 
 def load(record, bursts):
@@ -60,6 +71,7 @@ def page(record, findings):
         f"| service, on one core | `{record['command']}` |",
         f"| at most, before it began | {record['capacity']:,.0f} unary calls/s over mutual TLS, {record['idle']['rss_kib'] / 1024:.0f} MiB when it had started |",
         f"| **came of it** | **{'everything as it should be' if right else 'not everything as it should be'}** |", "",
+        *([record["note"], ""] if record.get("note") else []),
         "![Resident memory](memory.svg)", "", "![Decisions and errors](load.svg)", "", "![p99 of the steady load](latency.svg)", "",
         "## What must hold", "", "| | |", "|---|---|",
         *(f"| {'yes' if good else '**no**'} | {what.replace('|', '/')} |" for good, what in findings), "",

@@ -107,3 +107,80 @@ impl Write for Secured {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+    use super::super::socket::{Address, Socket};
+    use super::*;
+
+    const MUCH: usize = 4 << 20;
+
+    /// Sends back what one client sends who shows this certificate.
+    fn echo(listener: &TcpListener, certificate: &Path, key: &Path) {
+        let provider = Arc::new(ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(certificates(certificate).unwrap().remove(0)).unwrap();
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(certificates(certificate).unwrap(), PrivateKeyDer::from_pem_file(key).unwrap())
+            .unwrap();
+        let stream = listener.accept().unwrap().0;
+        let mut stream = StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), stream);
+        let mut bytes = vec![0; 100_000];
+        let mut left = MUCH;
+        while left > 0 {
+            let length = stream.read(&mut bytes).unwrap();
+            stream.write_all(&bytes[..length]).unwrap();
+            stream.flush().unwrap();
+            left -= length;
+        }
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    }
+
+    #[test]
+    fn much_goes_both_ways_and_nothing_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let [certificate, key] = ["crt", "key"].map(|name| directory.path().join(name));
+        let issued = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        std::fs::write(&certificate, issued.cert.pem()).unwrap();
+        std::fs::write(&key, issued.signing_key.serialize_pem()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        let trust = trust(&certificate, Some((&certificate, &key))).unwrap();
+        let peer = std::thread::spawn(move || echo(&listener, &certificate, &key));
+
+        let mut socket = Socket::connect_secured(&address, &trust).unwrap();
+        let sent: Vec<u8> = (0..MUCH).map(|place| place.to_le_bytes()[0] ^ place.to_le_bytes()[1]).collect();
+        let (mut written, mut got, mut buffer) = (0, Vec::new(), vec![0; 50_000]);
+        while got.len() < MUCH {
+            match socket.write(&sent[written..]) {
+                Ok(length) => written += length,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            match socket.read(&mut buffer) {
+                Ok(length) => got.extend_from_slice(&buffer[..length]),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        assert!(got == sent && !socket.wants_to_write());
+        drop(socket);
+        peer.join().unwrap();
+    }
+
+    #[test]
+    fn files_that_hold_nothing_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.crt");
+        assert!(trust(&file, None).unwrap_err().contains("ca.crt"));
+    }
+}
