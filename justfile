@@ -29,6 +29,12 @@ bench *args:
 load *args:
     loadtest/run {{args}}
 
+# Half an hour of load, changes, rotations, bursts and strangers at once (Linux). See loadtest/README.md.
+soak *args:
+    cargo build --release
+    cargo build --release --manifest-path loadtest/client/Cargo.toml
+    loadtest/soak {{args}}
+
 # The load client's own tests, with what needs iamd.
 load-test:
     cargo build --release

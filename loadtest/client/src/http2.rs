@@ -8,4 +8,5 @@
 pub mod connection;
 pub mod hpack;
 pub mod socket;
+pub mod tls;
 mod wire;

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::host;
+use crate::http2::{socket::Address, tls::trust};
 use crate::load::answer::Service;
 use crate::load::bodies::{Bodies, Method};
 use crate::load::drive::{Plan, drive};
 use crate::load::progress::short;
 use crate::load::record::Measured;
 use crate::sample::{self, Sample};
-use crate::{host, http2::socket::Address};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -24,6 +25,15 @@ pub struct RunArgs {
     /// Whose interface it has
     #[arg(long, value_enum, default_value = "iamd")]
     service: Service,
+    /// TLS, and authorities of the service's certificate, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Certificate to show, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_ca", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of --tls-cert, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "unary")]
     method: Method,
     #[arg(long, default_value_t = 8, value_name = "N")]
@@ -113,8 +123,11 @@ fn plan(args: &RunArgs) -> Result<Plan, String> {
     if args.service != Service::Iamd && args.method != Method::Unary {
         return Err("only iamd has batches and streams".to_owned());
     }
+    let own = args.tls_cert.as_deref().zip(args.tls_key.as_deref());
+    let tls = args.tls_ca.as_deref().map(|authorities| trust(authorities, own)).transpose()?;
     Ok(Plan {
         address: args.address.to_string(),
+        tls,
         service: args.service,
         method: args.method,
         connections: args.connections,

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::hpack::{self, RequestHead, Said};
-use super::socket::{Address, Socket};
+use super::socket::Socket;
 use super::wire;
 
 /// How a call ended.
@@ -175,15 +175,14 @@ impl Calls {
 }
 
 impl Connection {
-    /// Connects and says what this side allows: as much as the protocol can say, and no dynamic table.
-    pub fn open(address: &Address, protocol: Protocol, head: RequestHead) -> io::Result<Self> {
-        let socket = Socket::connect(address)?;
+    /// Says what this side allows: as much as the protocol can say, and no dynamic table.
+    pub fn open(socket: Socket, protocol: Protocol, head: RequestHead) -> Self {
         let mut output = Vec::with_capacity(INPUT);
         output.extend_from_slice(wire::PREFACE);
         let ours = [(wire::SETTING_TABLE_SIZE, 0), (2, 0), (wire::SETTING_WINDOW, wire::LARGEST_WINDOW)];
         wire::settings(&mut output, &ours);
         wire::window_update(&mut output, 0, wire::LARGEST_WINDOW - 65_535);
-        Ok(Self {
+        Self {
             socket,
             protocol,
             head,
@@ -201,12 +200,17 @@ impl Connection {
             continued: None,
             fine_trailers: Vec::new(),
             closing: false,
-        })
+        }
     }
 
     /// Calls that are not answered yet.
     pub fn open_calls(&self) -> usize {
         self.calls.open
+    }
+
+    /// Whether this call is not answered yet.
+    pub fn is_open(&mut self, stream: u32) -> bool {
+        self.calls.get(stream).is_some()
     }
 
     /// Whether the peer lets another call begin.
@@ -216,7 +220,7 @@ impl Connection {
 
     /// Whether something waits to be written.
     pub fn wants_to_write(&self) -> bool {
-        self.written < self.output.len()
+        self.written < self.output.len() || self.socket.wants_to_write()
     }
 
     /// Begins a call; its messages follow.
@@ -288,7 +292,10 @@ impl Connection {
         }
         self.output.clear();
         self.written = 0;
-        Ok(())
+        match self.socket.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Reads what has arrived, and hands it on.
@@ -495,6 +502,7 @@ fn malformed(what: &str) -> io::Error {
 mod tests {
     use std::os::unix::net::UnixListener;
 
+    use super::super::socket::Address;
     use super::*;
 
     #[derive(Default)]
@@ -519,7 +527,8 @@ mod tests {
         let path = directory.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
         let head = RequestHead::new("localhost", "/a", &[]);
-        let mut connection = Connection::open(&Address::Unix(path), Protocol::Grpc, head).unwrap();
+        let socket = Socket::connect(&Address::Unix(path)).unwrap();
+        let mut connection = Connection::open(socket, Protocol::Grpc, head);
         let (mut peer, _) = listener.accept().unwrap();
         connection.flush().unwrap();
         let mut preface = vec![0; wire::PREFACE.len() + 9 + 18 + 9 + 4];

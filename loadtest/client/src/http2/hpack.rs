@@ -16,6 +16,7 @@ const FIRST_DYNAMIC: usize = 62;
 
 const METHOD_POST: u8 = 0x83;
 const SCHEME_HTTP: u8 = 0x86;
+const SCHEME_HTTPS: u8 = 0x87;
 
 impl RequestHead {
     /// `names` are other headers than `:path` and `:authority`.
@@ -39,6 +40,13 @@ impl RequestHead {
             next.push(0x80 | u8::try_from(index).unwrap_or(0x7f));
         }
         Self { first, next }
+    }
+
+    /// The same over TLS.
+    pub fn secured(mut self) -> Self {
+        self.first[1] = SCHEME_HTTPS;
+        self.next[1] = SCHEME_HTTPS;
+        self
     }
 }
 
@@ -292,6 +300,7 @@ mod tests {
         assert_eq!(head.first, expected);
         // `:path` was written first and is the oldest of three.
         assert_eq!(head.next, [0x83, 0x86, 0x80 | 64, 0x80 | 63, 0x80 | 62]);
+        assert_eq!(head.secured().next, [0x83, 0x87, 0x80 | 64, 0x80 | 63, 0x80 | 62]);
     }
 
     #[test]

@@ -15,13 +15,17 @@ use super::record::{Measured, Recorder};
 use crate::host;
 use crate::http2::connection::{Connection, End, Protocol};
 use crate::http2::hpack::RequestHead;
-use crate::http2::socket::Address;
+use crate::http2::socket::{Address, Socket};
+use crate::http2::tls::Trust;
 
 /// What is to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
     /// As [`Address`] reads it.
     pub address: String,
+    /// With TLS, for whom to trust.
+    #[serde(skip)]
+    pub tls: Option<Trust>,
     pub service: Service,
     pub method: Method,
     pub connections: usize,
@@ -64,6 +68,9 @@ const LONGEST_WARM_UP: u64 = 120_000_000_000;
 
 const MILLISECOND: u64 = 1_000_000;
 
+/// How long a stream that was refused stays away.
+const PAUSE: u64 = 500 * MILLISECOND;
+
 /// Runs a plan.
 pub fn drive(plan: &Plan, bodies: &Bodies, name: &str, moment: &mut dyn FnMut(Moment)) -> Result<Measured, String> {
     if plan.each_new && !bodies.can_be_new() {
@@ -99,23 +106,55 @@ struct Run<'a> {
 /// A connection, and its streams if they stay open.
 struct Lane {
     connection: Connection,
-    /// The stream's number on the connection, and its tag.
-    streams: Vec<(u32, usize)>,
+    streams: Vec<Held>,
+}
+
+/// A stream that stays open.
+struct Held {
+    /// Its number on the connection.
+    stream: u32,
+    tag: usize,
+    /// If the service ended it, when it may begin anew.
+    again: Option<u64>,
+}
+
+impl Lane {
+    /// Streams that the service ended begin anew after a while; what it had not answered was counted when they ended.
+    fn open_again(&mut self, now: u64) {
+        for held in &mut self.streams {
+            match held.again {
+                Some(again) if again <= now && self.connection.takes_calls() => {
+                    held.stream = self.connection.begin(held.tag, 0);
+                    held.again = None;
+                }
+                None if !self.connection.is_open(held.stream) => held.again = Some(now + PAUSE),
+                _ => {}
+            }
+        }
+    }
 }
 
 impl<'a> Run<'a> {
     fn open(plan: &'a Plan, bodies: &'a Bodies) -> Result<Self, String> {
         let address: Address = plan.address.parse()?;
-        let (protocol, head) = head(plan.service, plan.method, &address);
+        let (protocol, mut head) = head(plan.service, plan.method, &address);
+        if plan.tls.is_some() {
+            head = head.secured();
+        }
         let mut lanes = Vec::new();
         let mut pipelines = Vec::new();
         for _ in 0..plan.connections {
-            let connection = Connection::open(&address, protocol, head.clone())
-                .map_err(|error| format!("cannot connect to {address}: {error}"))?;
+            let socket = match &plan.tls {
+                Some(trust) => Socket::connect_secured(&address, trust),
+                None => Socket::connect(&address),
+            };
+            let socket = socket.map_err(|error| format!("cannot connect to {address}: {error}"))?;
+            let connection = Connection::open(socket, protocol, head.clone());
             let mut lane = Lane { connection, streams: Vec::new() };
             if plan.method == Method::Stream {
                 for _ in 0..plan.streams {
-                    lane.streams.push((lane.connection.begin(pipelines.len(), 0), pipelines.len()));
+                    let tag = pipelines.len();
+                    lane.streams.push(Held { stream: lane.connection.begin(tag, 0), tag, again: None });
                     pipelines.push(Pipeline::default());
                 }
             }
@@ -199,8 +238,8 @@ impl<'a> Run<'a> {
         })?;
         self.left = 0;
         for lane in &mut self.lanes {
-            for (stream, _) in &lane.streams {
-                lane.connection.send(*stream, &[], true);
+            for held in &lane.streams {
+                lane.connection.send(held.stream, &[], true);
             }
         }
         let soon = self.now() + DRAIN / 10;
@@ -287,10 +326,10 @@ impl<'a> Run<'a> {
 
     /// On the stream with the fewest messages on their way: several messages as one piece.
     fn send_packed(&mut self, lane: usize, now: u64) -> bool {
+        self.lanes[lane].open_again(now);
         let pipelines = &self.answers.pipelines;
-        let Some(&(stream, tag)) = self.lanes[lane].streams.iter().min_by_key(|(_, tag)| pipelines[*tag].open) else {
-            return false;
-        };
+        let open = self.lanes[lane].streams.iter().filter(|held| held.again.is_none());
+        let Some(&Held { stream, tag, .. }) = open.min_by_key(|held| pipelines[held.tag].open) else { return false };
         if pipelines[tag].open + self.plan.pack > self.plan.window {
             return false;
         }

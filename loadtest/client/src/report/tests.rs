@@ -38,6 +38,7 @@ fn sample(row: &str, target: &str, round: u32, size: Option<(&str, u64)>, spacin
         size: size.into_iter().map(|(name, size)| (name.to_owned(), size)).collect(),
         plan: Plan {
             address: address.to_string(),
+            tls: None,
             service: Service::Iamd,
             method: Method::Unary,
             connections: 8,

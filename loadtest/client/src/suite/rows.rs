@@ -184,6 +184,7 @@ impl Row {
     pub(super) fn plan(&self, address: &Address, seconds: f64) -> Plan {
         Plan {
             address: address.to_string(),
+            tls: None,
             service: Service::Iamd,
             method: self.method,
             connections: self.connections,

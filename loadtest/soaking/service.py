@@ -1,0 +1,120 @@
+"""The service that is soaked: how it is started, asked and stopped."""
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+
+LINE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class Service:
+    """iamd on a core of its own, with every listener and limit that it has flags for."""
+
+    def __init__(self, program, core, work, certificates):
+        self.work = work
+        self.port, self.admin = free_port(), free_port()
+        self.unix = work / "iamd.sock"
+        self.decisions = work / "decisions"
+        self.stderr = work / "stderr"
+        self.flags = [
+            "--policies", work / "world/store",
+            "--listen", f"127.0.0.1:{self.port}", "--listen", f"unix:{self.unix}",
+            "--admin-listen", f"127.0.0.1:{self.admin}",
+            "--tls-cert", certificates.mounted / "tls.crt", "--tls-key", certificates.mounted / "tls.key",
+            "--tls-client-ca", certificates.mounted / "ca.crt",
+            "--tls-allowed-san", "spiffe://soak.example/client/*",
+            "--drain-delay", "1s",
+        ]
+        known = subprocess.run([program, "serve", "--help"], capture_output=True, text=True, check=True).stdout
+        self.logs = "--decision-log " in known
+        if self.logs:
+            self.decisions.mkdir()
+            self.flags += ["--decision-log", self.decisions / "decisions.jsonl",
+                           "--decision-log-max-bytes", "64MiB", "--decision-log-max-files", "2"]
+        if "--memory-limit " in known:
+            self.flags += ["--memory-limit", "1GiB"]
+        self.child = subprocess.Popen(
+            ["taskset", "-c", str(core), program, "serve", *map(str, self.flags)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(self.stderr, "w"))
+        self.wait(lambda: self.get("/readyz")[0] == 200, 30, "is not ready")
+
+    def command(self):
+        """Without the places and ports of this run."""
+        text = " ".join(map(str, self.flags)).replace(f"{self.work}/", "")
+        return "iamd serve " + text.replace(str(self.port), "PORT").replace(str(self.admin), "PORT")
+
+    def wait(self, true, seconds, otherwise):
+        """How long it took until something was true."""
+        began = time.monotonic()
+        while True:
+            if self.child.poll() is not None:
+                raise RuntimeError(f"the service ended: {self.stderr.read_text()[-2000:]}")
+            try:
+                if true():
+                    return time.monotonic() - began
+            except OSError:
+                pass
+            if time.monotonic() - began > seconds:
+                raise TimeoutError(f"after {seconds} s the service {otherwise}")
+            time.sleep(0.05)
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def status(self):
+        return json.loads(self.get("/status")[1])
+
+    def metrics(self):
+        """By name: a list of labels and value."""
+        found = {}
+        for line in self.get("/metrics")[1].splitlines():
+            if match := LINE.match(line):
+                name, labels, value = match.groups()
+                found.setdefault(name, []).append((labels or "", float(value)))
+        return found
+
+    def process(self):
+        """What the kernel says of it: KiB, threads, files."""
+        path = f"/proc/{self.child.pid}"
+        fields = dict(line.split(":", 1) for line in open(f"{path}/status") if ":" in line)
+        return {"rss_kib": int(fields["VmRSS"].split()[0]), "threads": int(fields["Threads"]),
+                "fds": len(os.listdir(f"{path}/fd"))}
+
+    def stop(self):
+        """Its exit code after SIGTERM."""
+        self.child.terminate()
+        try:
+            return self.child.wait(60)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            return "killed, since it did not end"
+
+
+def total(metrics, name, *wanted):
+    """The sum of the series whose labels hold all of that."""
+    return sum(value for labels, value in metrics.get(name, []) if all(text in labels for text in wanted))
+
+
+def by_label(metrics, name, label, *wanted):
+    """Sums by the value of a label."""
+    sums = {}
+    for labels, value in metrics.get(name, []):
+        if value and all(text in labels for text in wanted):
+            key = re.search(rf'{label}="([^"]*)"', labels).group(1)
+            sums[key] = sums.get(key, 0) + value
+    return sums
