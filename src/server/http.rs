@@ -23,9 +23,10 @@ use super::queue;
 use super::rarely::Rarely;
 use crate::config::ConnectionLimits;
 
-/// Errors of a peer's streams that are answered by a reset, over the life of a connection: past them it is closed. A
-/// client that plays by the rules makes none.
-const MAX_ERROR_RESETS: usize = 1024;
+/// Errors of a peer's streams that are answered by a reset, over the life of a connection: past them it is closed. What a
+/// client had sent already of a stream that was refused is such an error, though it plays by the rules: a long life may have
+/// many. What is reset is dropped here at once, so that they cost us little.
+const MAX_ERROR_RESETS: usize = 100_000;
 
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
