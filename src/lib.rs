@@ -6,10 +6,11 @@
 //!
 //! # A call
 //!
-//! A message arrives in [`server`]; `server/convert.rs` makes an [`access::AccessRequest`] of it or names the field that is
-//! wrong (from here on everything is valid by type). [`engine::Engine::load`] gives the active generation, once.
-//! [`engine::Active::is_authorized`] asks the [`cache`], and past it [`evaluate::decide`]: explicit denies first, then who
-//! has to allow and does. `server/convert.rs` makes the reply. Nothing is awaited on the way.
+//! A message arrives in [`server`]. [`engine::Engine::load`] gives the active generation, once, and its [`cache`] knows what
+//! was decided for the same message. For another, `server/plain.rs` makes an [`access::AccessRequest`] of it, or else
+//! `server/convert.rs`, which names the field that is wrong (from here on everything is valid by type).
+//! [`evaluate::decide`] decides: explicit denies first, then who has to allow and does. `server/convert.rs` makes the reply.
+//! Nothing is awaited on the way.
 //!
 //! # A file change
 //!
