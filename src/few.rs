@@ -38,6 +38,24 @@ impl<T, const N: usize> Few<T, N> {
     }
 }
 
+impl<K: Ord, V, const N: usize> Few<(K, V), N> {
+    /// Whether no two pairs have the same key; pairs of more than [`FEW`] keys are sorted by them.
+    pub fn has_each_key_once(&mut self) -> bool {
+        if self.len() > FEW {
+            self.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            return self.is_sorted_by(|(a, _), (b, _)| a < b);
+        }
+        let mut rest = &**self;
+        while let [(key, _), others @ ..] = rest {
+            if others.iter().any(|(other, _)| key == other) {
+                return false;
+            }
+            rest = others;
+        }
+        true
+    }
+}
+
 impl<T, const N: usize> Default for Few<T, N> {
     fn default() -> Self {
         Self::Short(ArrayVec::new())
@@ -90,6 +108,18 @@ mod tests {
             assert_eq!(matches!(few, Few::Short(_)), count <= FEW);
             few.reverse();
             assert_eq!(few.first().copied(), count.checked_sub(1));
+        }
+    }
+
+    #[test]
+    fn keys_are_told_apart_whatever_their_number() {
+        for count in [0, 1, 2, FEW, FEW + 1, 100] {
+            let mut few: Few<(usize, ())> = (0..count).rev().map(|key| (key, ())).collect();
+            assert!(few.has_each_key_once(), "{count}");
+            if count > 0 {
+                few.push((count / 2, ()));
+                assert!(!few.has_each_key_once(), "{count}");
+            }
         }
     }
 }

@@ -41,18 +41,7 @@ impl<'a, V: Copy, const N: usize> Keyed<'a, V, N> {
 
     /// After the last [`Keyed::push_folded`]: whether no key is empty and none came twice.
     pub fn settle(&mut self) -> bool {
-        if self.entries.len() > FEW {
-            self.entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            return self.fault().is_none();
-        }
-        let mut rest = &*self.entries;
-        while let [(key, _), others @ ..] = rest {
-            if key.is_empty() || others.iter().any(|(other, _)| key == other) {
-                return false;
-            }
-            rest = others;
-        }
-        true
+        self.entries.has_each_key_once() && !self.entries.iter().any(|(key, _)| key.is_empty())
     }
 
     fn fault(&self) -> Option<String> {

@@ -16,17 +16,6 @@ use crate::proto::v1::IsAuthorizedRequest;
 use crate::proto::view::{RequestView, ValuesView};
 use crate::snapshot::Revision;
 
-/// Of a key that is given twice the last value counts, as prost reads it; an object must not have it twice.
-fn has_each_key_once(view: &RequestView<'_>) -> bool {
-    let once = |keys: &mut Vec<&[u8]>| {
-        keys.sort_unstable();
-        keys.windows(2).all(|pair| !matches!(pair, [a, b] if a == b))
-    };
-    let mut context: Vec<&[u8]> = view.context.iter().map(|(key, _)| *key).collect();
-    let mut tags: Vec<&[u8]> = view.session_tags.iter().map(|(key, _)| *key).collect();
-    once(&mut context) && once(&mut tags)
-}
-
 /// Writes lines.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -145,7 +134,7 @@ impl Lines {
     pub(super) fn put(&mut self, out: &mut Vec<u8>, queued: &Queued<'_>) {
         self.begin(out, "decision", queued.time_us);
         self.put_call(out, queued);
-        let masked = match RequestView::of(queued.message).filter(has_each_key_once) {
+        let masked = match RequestView::of(queued.message) {
             Some(view) => self.put_request(out, &Said::viewed(view)),
             None => {
                 // INVARIANT: it was decided, so that it is a request.

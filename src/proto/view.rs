@@ -1,7 +1,7 @@
 //! Messages as they lie in their bytes: nothing is copied, and nothing that a message claims to hold is made room for.
 //!
-//! This reads what clients send. Whatever is unusual, though it may be right (a field that is given twice, or one of a later
-//! version), reads as None: then `prost` has to say what it is.
+//! This reads what clients send. Whatever is unusual, though it may be right (a field or a key of a map that is given twice, a
+//! field of a later version), reads as None: then `prost` has to say what it is.
 
 use crate::few::Few;
 
@@ -163,13 +163,13 @@ pub struct RequestView<'a> {
     pub action: &'a [u8],
     /// `resource`
     pub resource: &'a [u8],
-    /// `context`, in the order of the message.
+    /// `context`, in any order; no key comes twice.
     pub context: Few<(&'a [u8], ValuesView<'a>)>,
     /// `resource_account`; empty when absent.
     pub resource_account: &'a [u8],
     /// `session_policies`
     pub session_policies: Few<&'a [u8], 2>,
-    /// `session_tags`, in the order of the message.
+    /// `session_tags`, in any order; no key comes twice.
     pub session_tags: Few<(&'a [u8], &'a [u8]), 2>,
     /// `detail`
     pub detail: u64,
@@ -219,7 +219,8 @@ impl<'a> RequestView<'a> {
                 return None;
             }
         }
-        (fields.is_sound() && fields.rest().is_empty()).then_some(())
+        let all_is_read = fields.is_sound() && fields.rest().is_empty();
+        (all_is_read && self.context.has_each_key_once() && self.session_tags.has_each_key_once()).then_some(())
     }
 }
 
@@ -403,7 +404,12 @@ mod tests {
             assert!(RequestView::of(later).is_none());
             assert!(v1::IsAuthorizedRequest::decode(later).is_ok());
         }
-        // So is one that is given twice, but in a list or a map.
+        // So is one that is given twice, but in a list or a map; and a key of a map.
+        for number in [4, 7] {
+            let entry = |key| [number << 3 | 2, 3, 0x0a, 1, key];
+            assert!(RequestView::of(&[entry(b'a'), entry(b'b')].concat()).is_some());
+            assert!(RequestView::of(&[entry(b'a'), entry(b'b'), entry(b'a')].concat()).is_none());
+        }
         for (number, is_plain) in [(1, false), (2, false), (3, false), (5, false), (6, true), (9, false)] {
             let twice = [number << 3 | 2, 1, b'a', number << 3 | 2, 1, b'b'];
             assert_eq!(RequestView::of(&twice).is_some(), is_plain, "{number}");

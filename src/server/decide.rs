@@ -5,8 +5,8 @@ use super::plain;
 use crate::cache::Key;
 use crate::config::RequestLimits;
 use crate::engine::{Active, Answer};
+use crate::proto::codec;
 use crate::proto::view::RequestView;
-use crate::proto::{codec, v1};
 
 /// What was decided for this message is known by its bytes. Else, what is usual is read as it lies there; what is not, and
 /// what is wrong, is read as prost does.
@@ -17,15 +17,11 @@ pub fn decide(active: &Active, limits: &RequestLimits, message: &[u8]) -> Result
     }
     let mut view = RequestView::default();
     if view.read(message).is_none() {
-        return decide_unusual(active, limits, message, |_| key);
+        return decide_unusual(active, limits, message, &key);
     }
-    decide_plain(active, limits, message, &view, &key).unwrap_or_else(|| {
-        // No field came twice; and no key of a map, if all of the message's are left.
-        let is_whole = |read: &v1::IsAuthorizedRequest| {
-            (read.context.len(), read.session_tags.len()) == (view.context.len(), view.session_tags.len())
-        };
-        decide_unusual(active, limits, message, |read| if is_whole(read) { key.in_any_order() } else { key })
-    })
+    // No field came twice, nor any key of a map.
+    let key = key.in_any_order();
+    decide_plain(active, limits, message, &view, &key).unwrap_or_else(|| decide_unusual(active, limits, message, &key))
 }
 
 /// None if it is not plain.
@@ -39,25 +35,18 @@ fn decide_plain(
     if !convert::is_within(view, limits) {
         return None;
     }
-    // No field came twice, and of maps no key.
-    let key = key.in_any_order();
     plain::with_buffer(|buffer| {
         plain::with_request(message, view, buffer, |request, detail| {
-            active.decide_and_remember(request, detail, &key).map_err(Refusal::from)
+            active.decide_and_remember(request, detail, key).map_err(Refusal::from)
         })
     })
 }
 
-fn decide_unusual<'m>(
-    active: &Active,
-    limits: &RequestLimits,
-    message: &'m [u8],
-    key: impl FnOnce(&v1::IsAuthorizedRequest) -> Key<'m>,
-) -> Result<Answer, Refusal> {
+fn decide_unusual(active: &Active, limits: &RequestLimits, message: &[u8], key: &Key<'_>) -> Result<Answer, Refusal> {
     let read = codec::decode(message)?;
     let detail = convert::detail(&read)?;
     let request = convert::access_request(&read, limits)?;
-    Ok(active.decide_and_remember(&request, detail, &key(&read))?)
+    Ok(active.decide_and_remember(&request, detail, key)?)
 }
 
 #[cfg(test)]
@@ -68,6 +57,7 @@ mod tests {
     use super::*;
     use crate::directory::{Loader, StoreOptions};
     use crate::engine::Engine;
+    use crate::proto::v1;
     use crate::snapshot::{Loaded, Revision};
 
     const STORE: &str = r#"{"RoleName": "r", "Arn": "arn:aws:iam::123456789012:role/r", "AssumeRolePolicyDocument": {"Version": "2012-10-17",
