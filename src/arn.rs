@@ -13,6 +13,11 @@ impl AccountId {
         digits.iter().all(u8::is_ascii_digit).then_some(Self(digits))
     }
 
+    /// The twelve digits, as bytes: to read them as text takes longer than to hash or compare them.
+    pub fn as_bytes(&self) -> &[u8; 12] {
+        &self.0
+    }
+
     /// The twelve digits.
     pub fn as_str(&self) -> &str {
         // INVARIANT: only digits, see `parse`.

@@ -20,6 +20,7 @@ use crate::telemetry::traces::Traces;
 use crate::tls::{Endpoint, Endpoints};
 
 pub mod admin;
+mod answers;
 pub mod calls;
 pub mod connection;
 pub mod convert;

@@ -62,7 +62,7 @@ impl Tag {
     pub(super) fn of_name(owner: Option<AccountId>, name: &str) -> Self {
         Self::made(|hasher| {
             if let Some(owner) = &owner {
-                hasher.write(owner.as_str().as_bytes());
+                hasher.write(owner.as_bytes());
             }
             let mut folded = [0; 64];
             for piece in name.as_bytes().chunks(folded.len()) {

@@ -3,7 +3,6 @@
 //! Written on HTTP itself rather than on tonic's server: a decision takes less time than tonic's way to a handler and back,
 //! and requests can be looked up as they lie in their bytes.
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,17 +11,17 @@ use std::time::Duration;
 
 use prost::Message as _;
 use prost::bytes::{Bytes, BytesMut};
-use prost::encoding::{WireType, encoded_len_varint};
 use tokio::time::Sleep;
 use tonic::Status;
 
 use super::State;
+use super::answers::{self, Form};
 use super::convert::{self, Refusal};
 use super::decide::decide;
 use super::logging::{self, Asked, Hearers};
 use super::messages::{self, Messages, RequestBody, begin};
 use super::traced::Notes;
-use crate::access::{Decision, Outcome, PolicyType};
+use crate::access::Outcome;
 use crate::config::RequestLimits;
 use crate::decision_log::Place;
 use crate::engine::{Active, Answer, Engine};
@@ -146,66 +145,9 @@ impl<B: RequestBody> Unary<B> {
         let answer =
             self.authorization.answer(&active, &message, Asked { hearers: &self.hearers, place: Place::Alone });
         let version = active.snapshot.version;
-        Poll::Ready(answer.map(|outcome| framed(&outcome, version)).map_err(|refusal| refusal.status()))
+        let framed = |outcome| answers::with(&outcome, version, Form::Framed, Bytes::clone);
+        Poll::Ready(answer.map(framed).map_err(|refusal| refusal.status()))
     }
-}
-
-thread_local! {
-    /// The framed answers without explanation of one snapshot, made when they are first given.
-    static PLAIN: RefCell<Plain> = const { RefCell::new(Plain { version: 0, frames: [const { [const { None }; PolicyType::ALL.len()] }; Decision::ALL.len()] }) };
-}
-
-struct Plain {
-    version: u64,
-    frames: [[Option<Bytes>; PolicyType::ALL.len()]; Decision::ALL.len()],
-}
-
-/// Writes a message as a field of another.
-fn put_field(number: u32, message: &[u8], out: &mut BytesMut) {
-    put_field_head(number, message.len(), out);
-    out.extend_from_slice(message);
-}
-
-fn put_field_head(number: u32, length: usize, out: &mut BytesMut) {
-    // Most fields are short and have small numbers: a byte each.
-    match (u8::try_from(number << 3 | WireType::LengthDelimited as u32), u8::try_from(length)) {
-        (Ok(key @ ..0x80), Ok(length @ ..0x80)) => out.extend_from_slice(&[key, length]),
-        _ => {
-            prost::encoding::encode_key(number, WireType::LengthDelimited, out);
-            prost::encoding::encode_varint(length as u64, out);
-        }
-    }
-}
-
-/// An answer in its frame. There are few without explanation, and they are given again and again.
-fn framed(outcome: &Outcome, version: u64) -> Bytes {
-    if outcome.explanation.is_some() {
-        return encoded(outcome, version);
-    }
-    PLAIN.with_borrow_mut(|plain| {
-        if plain.version != version {
-            *plain = Plain { version, frames: Default::default() };
-        }
-        let row = plain.frames.get_mut(outcome.decision as usize);
-        let frame = row.and_then(|row| row.get_mut(outcome.decided_by as usize));
-        let encoded = || encoded(outcome, version);
-        frame.map_or_else(encoded, |frame| frame.get_or_insert_with(encoded).clone())
-    })
-}
-
-fn encoded(outcome: &Outcome, version: u64) -> Bytes {
-    let response = convert::response(outcome, version);
-    let mut out = BytesMut::with_capacity(response.encoded_len() + 8);
-    put(&response, &mut out);
-    out.freeze()
-}
-
-/// Writes a message with its head.
-fn put(message: &impl prost::Message, out: &mut BytesMut) {
-    let start = begin(out);
-    // INVARIANT: a BytesMut grows, so that there is always room.
-    message.encode_raw(out);
-    messages::end(out, start);
 }
 
 // --- BatchIsAuthorized ----------------------------------------------------------------------------------------------
@@ -315,12 +257,7 @@ fn put_result(answer: Result<Outcome, Refusal>, version: u64, out: &mut BytesMut
             return Ok(());
         }
     };
-    // A `BatchResult`, of which the answer is the only field.
-    let framed = framed(&outcome, version);
-    let response = messages::unframed(&framed);
-    let length = prost::encoding::key_len(1) + encoded_len_varint(response.len() as u64) + response.len();
-    put_field_head(1, length, out);
-    put_field(1, response, out);
+    answers::with(&outcome, version, Form::Batched, |result| out.extend_from_slice(result));
     Ok(())
 }
 
@@ -437,7 +374,8 @@ impl<B: RequestBody> Answers<B> {
                 if id != 0 {
                     prost::encoding::uint64::encode(1, &id, out);
                 }
-                put_field(2, messages::unframed(&framed(&outcome, active.snapshot.version)), out);
+                let version = active.snapshot.version;
+                answers::with(&outcome, version, Form::Streamed, |response| out.extend_from_slice(response));
             }
             Err(refusal) => convert::stream_error(id, refusal)?.encode_raw(out),
         }

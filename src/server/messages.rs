@@ -11,7 +11,7 @@ use tonic::Status;
 use super::convert;
 
 /// Bytes in front of a message.
-const HEAD_BYTES: usize = 5;
+pub(super) const HEAD_BYTES: usize = 5;
 
 /// A body of a request that can be served.
 pub trait RequestBody: Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static {}
@@ -129,11 +129,6 @@ pub fn end(out: &mut BytesMut, start: usize) {
     if let Some(head) = out.get_mut(start + 1..start + HEAD_BYTES) {
         head.copy_from_slice(&length.to_be_bytes());
     }
-}
-
-/// A message without its head.
-pub fn unframed(framed: &[u8]) -> &[u8] {
-    framed.get(HEAD_BYTES..).unwrap_or_default()
 }
 
 #[cfg(test)]
