@@ -77,7 +77,16 @@ const VISITS_PER_INSERT: usize = 32;
 impl DecisionCache {
     /// A cache of at most this many bytes; 0 turns it off.
     pub fn new(budget_bytes: usize) -> Self {
-        let table = Table::new(budget_bytes / SET_SHARE_BYTES);
+        Self::with_sets(budget_bytes, 0)
+    }
+
+    /// An empty one of the same size, whose table has grown already for as many entries.
+    pub fn successor(&self) -> Self {
+        Self::with_sets(self.budget_bytes, self.entries().div_ceil(ENTRIES_PER_SET))
+    }
+
+    fn with_sets(budget_bytes: usize, sets: usize) -> Self {
+        let table = Table::new(budget_bytes / SET_SHARE_BYTES, sets);
         let newcomers = Newcomers::new(budget_bytes);
         let fixed_bytes = (table.bytes() + newcomers.bytes()).min(budget_bytes);
         let tally = Tally { bytes: AtomicUsize::new(fixed_bytes), ..Tally::default() };

@@ -113,7 +113,6 @@ impl Active {
 #[derive(Debug)]
 pub struct Engine {
     active: ArcSwap<Active>,
-    cache_bytes: usize,
     sessions: Arc<CompiledSessions>,
     /// What the caches of old snapshots have evicted while they were active. Written by `install`, read for metrics.
     evicted_before: AtomicU64,
@@ -129,9 +128,9 @@ impl Engine {
     pub fn new(loaded: Loaded, cache_bytes: usize) -> Self {
         let live = Arc::new(AtomicUsize::new(0));
         let sessions = Arc::new(CompiledSessions::new(cache_bytes / SESSIONS_DIVISOR));
-        let active = ArcSwap::from_pointee(activate(loaded, 1, cache_bytes, &sessions, &live));
+        let active = ArcSwap::from_pointee(activate(loaded, 1, DecisionCache::new(cache_bytes), &sessions, &live));
         let evicted_before = AtomicU64::new(0);
-        Self { active, cache_bytes, sessions, evicted_before, live, retirement: Mutex::new(Retirement::new()) }
+        Self { active, sessions, evicted_before, live, retirement: Mutex::new(Retirement::new()) }
     }
 
     /// The active snapshot, cheaply: for one request, dropped before anything is awaited.
@@ -148,8 +147,10 @@ impl Engine {
     /// thread of its own when the last of them is done.
     pub fn install(&self, loaded: Loaded) -> Arc<Active> {
         let mut retirement = self.retirement.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = self.active.load().snapshot.version.saturating_add(1);
-        let next = Arc::new(activate(loaded, version, self.cache_bytes, &self.sessions, &self.live));
+        let before = self.active.load();
+        let version = before.snapshot.version.saturating_add(1);
+        let next = Arc::new(activate(loaded, version, before.cache.successor(), &self.sessions, &self.live));
+        drop(before);
         let old = self.active.swap(Arc::clone(&next));
         self.evicted_before.fetch_add(old.cache.evictions(), Ordering::Relaxed);
         retirement.retire(old);
@@ -170,11 +171,10 @@ impl Engine {
 fn activate(
     loaded: Loaded,
     version: u64,
-    cache_bytes: usize,
+    cache: DecisionCache,
     sessions: &Arc<CompiledSessions>,
     live: &Arc<AtomicUsize>,
 ) -> Active {
-    let cache = DecisionCache::new(cache_bytes);
     Active { snapshot: loaded.into_snapshot(version), cache, sessions: Arc::clone(sessions), _live: Live::new(live) }
 }
 

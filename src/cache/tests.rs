@@ -100,6 +100,22 @@ fn an_unused_cache_takes_next_to_nothing_and_grows_with_use() {
     assert!(cache.table.bytes() < (64 << 20) / 15);
 }
 
+/// The next snapshot's cache does not have to move what it is given as its table grows.
+#[test]
+fn a_successor_is_empty_and_has_grown_as_far_as_it_is_used() {
+    let (few, many) = (DecisionCache::new(64 << 20), DecisionCache::new(64 << 20));
+    insert(&few, "key", &plain(Decision::Allow));
+    (0..20_000).for_each(|n| insert(&many, format!("key {n}"), &plain(Decision::Allow)));
+    let sets = [&few, &many].map(|cache| {
+        let next = cache.successor();
+        assert_eq!((get(&next, "key 1"), next.entries(), next.table.allocated_sets()), (None, 0, 0));
+        assert_eq!(next.bytes(), DecisionCache::new(64 << 20).bytes());
+        next.table.set_count()
+    });
+    assert_eq!(sets, [256, many.entries().div_ceil(2)]);
+    assert!(!DecisionCache::new(0).successor().is_enabled());
+}
+
 #[test]
 fn a_full_cache_uses_its_budget_and_keeps_it() {
     let budget = 256 << 10;
