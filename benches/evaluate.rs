@@ -9,16 +9,17 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
+#[path = "common/store.rs"]
+mod store;
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use iamd::access::{AccessRequest, Decision, Detail};
 use iamd::catalogue;
 use iamd::config::RequestLimits;
-use iamd::directory::{Loader, StoreOptions};
-use iamd::engine::{Active, Engine};
+use iamd::engine::Active;
 use iamd::evaluate::{self, SessionPolicies};
 use iamd::proto::v1;
 use iamd::server::convert;
-use iamd::snapshot::{Loaded, Revision};
 
 const USER: &str = "arn:aws:iam::123456789012:user/alice";
 
@@ -204,16 +205,6 @@ fn message(action: &str, resource: &str, address: &str) -> v1::IsAuthorizedReque
     }
 }
 
-fn active(files: &[String]) -> Arc<Active> {
-    let mut loader = Loader::new(&StoreOptions::default());
-    for (n, file) in files.iter().enumerate() {
-        loader.file(&format!("{n}.json"), file);
-    }
-    let (directory, _) = loader.finish().expect("a store");
-    let loaded = Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
-    Engine::new(loaded, 64 << 20).load_full()
-}
-
 fn decide(active: &Active, request: &AccessRequest<'_>, detail: Detail) -> Decision {
     let now = active.snapshot.loaded_at;
     evaluate::decide(&active.snapshot, request, &SessionPolicies::default(), &|| now, detail).outcome.decision
@@ -237,7 +228,7 @@ fn decisions(criterion: &mut Criterion) {
 }
 
 fn active_checked(files: &[String], requests: &[AccessRequest<'_>], expected: Decision) -> Arc<Active> {
-    let active = active(files);
+    let active = store::engine(files, 64 << 20).load_full();
     assert!(requests.iter().all(|request| decide(&active, request, Detail::Decision) == expected));
     active
 }

@@ -17,19 +17,20 @@ use std::sync::Arc;
 
 #[path = "common/call.rs"]
 mod call;
+#[path = "common/store.rs"]
+mod store;
 
 use call::{Arrived, authorization, done, framed};
 use iamd::access::{AccessRequest, Detail};
 use iamd::config::RequestLimits;
-use iamd::directory::{Directory, Loader, StoreOptions};
-use iamd::engine::{Active, Engine};
+use iamd::engine::Active;
 use iamd::evaluate::{self, SessionPolicies};
 use iamd::proto::v1;
 use iamd::proto::view::RequestView;
 use iamd::server::grpc::Batch;
 use iamd::server::{convert, decide, plain};
-use iamd::snapshot::{Loaded, Revision};
 use prost::Message as _;
+use store::{directory, engine};
 
 /// A name, how often it is run, and what makes it ready to be.
 type Case = (&'static str, u32, fn() -> Box<dyn FnMut()>);
@@ -44,7 +45,7 @@ const CASES: [Case; 10] = [
     ("decide, 1,000 resources", 50_000, || decision(&bob(), Detail::Decision)),
     ("decide, ReadOnlyAccess", 20_000, || decision(&carol(), Detail::Decision)),
     ("a batch of 100, cached", 200, batch),
-    ("load a store of 1,000 statements", 4, || Box::new(|| drop(black_box(directory(&bob()))))),
+    ("load a store of 1,000 statements", 4, || Box::new(|| drop(black_box(directory(&[bob()]))))),
 ];
 
 const FIGURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
@@ -89,18 +90,6 @@ fn carol() -> String {
     user(r#""AttachedManagedPolicies": [{"PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}]"#)
 }
 
-fn directory(user: &str) -> Directory {
-    let mut loader = Loader::new(&StoreOptions::default());
-    loader.file("user.json", user);
-    loader.finish().expect("a store").0
-}
-
-fn engine(user: &str, cache_bytes: usize) -> Engine {
-    let directory = directory(user);
-    let loaded = Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
-    Engine::new(loaded, cache_bytes)
-}
-
 /// A message. Its map is written entry by entry: whatever differs from run to run would be counted.
 fn request(n: usize) -> Vec<u8> {
     let request = v1::IsAuthorizedRequest {
@@ -140,12 +129,12 @@ fn make_request() -> Box<dyn FnMut()> {
 
 fn answer(cache_bytes: usize) -> Box<dyn FnMut()> {
     let message = request(1);
-    let active: Arc<Active> = engine(&alice(), cache_bytes).load_full();
+    let active: Arc<Active> = engine(&[alice()], cache_bytes).load_full();
     Box::new(move || assert!(decide::decide(&active, &RequestLimits::default(), &message).is_ok()))
 }
 
 fn decision(user: &str, detail: Detail) -> Box<dyn FnMut()> {
-    let active = engine(user, 0).load_full();
+    let active = engine(&[user], 0).load_full();
     // Lives as long as the process, which is as long as it is asked.
     let message: &'static _ = Box::leak(Box::new(v1::IsAuthorizedRequest::decode(&*request(1)).expect("a message")));
     let request = convert::access_request(message, &RequestLimits::default()).expect("a request");
@@ -156,7 +145,7 @@ fn decision(user: &str, detail: Detail) -> Box<dyn FnMut()> {
 }
 
 fn batch() -> Box<dyn FnMut()> {
-    let authorization = authorization(engine(&alice(), 64 << 20));
+    let authorization = authorization(engine(&[alice()], 64 << 20));
     let mut message = Vec::new();
     for request in (0..100).map(request) {
         prost::encoding::bytes::encode(1, &request, &mut message);

@@ -6,15 +6,15 @@
 #![expect(clippy::expect_used, reason = "a bench may end early")]
 
 use std::hint::black_box;
-use std::sync::Arc;
+
+#[path = "common/store.rs"]
+mod store;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use iamd::access::{AccessRequest, Decision, Detail, RawRequest};
-use iamd::directory::{Directory, Loader, StoreOptions};
-use iamd::engine::{Active, Engine};
 use iamd::evaluate::{self, SessionPolicies};
-use iamd::snapshot::{Loaded, Revision};
 use iamd::wildcard::Wildcard;
+use store::{directory, engine};
 
 /// A name, a pattern, a text that it matches, and one that it does not.
 const PATTERNS: [(&str, &str, &str, &str); 6] = [
@@ -91,7 +91,7 @@ fn operators(criterion: &mut Criterion) {
 /// Decides by one statement with this condition, which has to hold.
 fn decision(criterion: &mut Criterion, name: &str, condition: &str, (key, value): (&str, &str)) {
     let statement = format!(r#"{{"Effect": "Allow", "Action": "s3:*", "Resource": "*"{condition}}}"#);
-    let active = active(&user(&statement));
+    let active = engine(&[user(&statement)], 0).load_full();
     let values = [value.to_owned()];
     let raw = RawRequest {
         principal: "arn:aws:iam::123456789012:user/alice",
@@ -123,7 +123,7 @@ fn compiling(criterion: &mut Criterion) {
         let statements: Vec<_> = (0..count).map(statement).collect();
         let user = user(&statements.join(", "));
         group.throughput(Throughput::Elements(count.into()));
-        group.bench_function(format!("{count} statements"), |bencher| bencher.iter(|| black_box(directory(&user))));
+        group.bench_function(format!("{count} statements"), |bencher| bencher.iter(|| black_box(directory(&[&user]))));
     }
 }
 
@@ -132,17 +132,6 @@ fn user(statements: &str) -> String {
         r#"{{"UserName": "alice", "Arn": "arn:aws:iam::123456789012:user/alice", "UserPolicyList": [
             {{"PolicyName": "p", "PolicyDocument": {{"Version": "2012-10-17", "Statement": [{statements}]}}}}]}}"#
     )
-}
-
-fn directory(user: &str) -> Directory {
-    let mut loader = Loader::new(&StoreOptions::default());
-    loader.file("user.json", user);
-    loader.finish().expect("a store").0
-}
-
-fn active(user: &str) -> Arc<Active> {
-    let loaded = Loaded { directory: directory(user), revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
-    Engine::new(loaded, 0).load_full()
 }
 
 criterion_group!(benches, wildcards, operators, compiling);

@@ -11,19 +11,19 @@ use std::sync::Arc;
 
 #[path = "common/call.rs"]
 mod call;
+#[path = "common/store.rs"]
+mod store;
 
 use call::{Arrived, authorization, done, framed};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use iamd::access::{AccessRequest, Detail};
 use iamd::cache::DecisionCache;
 use iamd::config::RequestLimits;
-use iamd::directory::{Loader, StoreOptions};
 use iamd::engine::{Active, Engine};
 use iamd::proto::v1;
 use iamd::proto::view::RequestView;
 use iamd::server::grpc::{Answers, Batch, Unary};
 use iamd::server::{decide, plain};
-use iamd::snapshot::{Loaded, Revision};
 use prost::Message as _;
 use prost::bytes::Bytes;
 
@@ -54,10 +54,7 @@ fn engine(cache_bytes: usize) -> Engine {
         r#"{{"UserName": "alice", "Arn": "arn:aws:iam::123456789012:user/alice",
             "Tags": [{{"Key": "Team", "Value": "blue"}}], "UserPolicyList": [{policies}]}}"#
     );
-    let mut loader = Loader::new(&StoreOptions::default());
-    loader.file("alice.json", &user);
-    let (directory, _) = loader.finish().expect("a store");
-    Engine::new(Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() }, cache_bytes)
+    store::engine(&[user], cache_bytes)
 }
 
 fn request(n: usize) -> v1::IsAuthorizedRequest {
