@@ -5,6 +5,7 @@
 //! always good enough, so nothing is ever tried twice. A segment is found by `memchr`'s linear substring search, or,
 //! if it has a `?`, by bit-parallel search (Baeza-Yates and Gonnet, "A new approach to text searching", 1992).
 
+use memchr::arch::all::{is_equal, is_prefix, is_suffix};
 use memchr::memmem;
 
 /// A piece of a pattern.
@@ -81,9 +82,9 @@ impl Wildcard {
     pub fn matches(&self, text: &str) -> bool {
         match &self.shape {
             Shape::Any => true,
-            Shape::Literal(literal) => **literal == *text,
-            Shape::Prefix(prefix) => text.starts_with(&**prefix),
-            Shape::Suffix(suffix) => text.ends_with(&**suffix),
+            Shape::Literal(literal) => is_equal(literal.as_bytes(), text.as_bytes()),
+            Shape::Prefix(prefix) => is_prefix(text.as_bytes(), prefix.as_bytes()),
+            Shape::Suffix(suffix) => is_suffix(text.as_bytes(), suffix.as_bytes()),
             Shape::Fixed(segment) => segment.strip_prefix(text).is_some_and(str::is_empty),
             Shape::General(general) => general.matches(text),
         }
@@ -105,6 +106,12 @@ impl Wildcard {
     pub fn is_any(&self) -> bool {
         matches!(self.shape, Shape::Any)
     }
+}
+
+/// What a text goes on with after these characters; as `str::strip_prefix`, which for a few characters takes longer: most of
+/// it to get to the C library and back.
+pub fn strip_prefix<'t>(text: &'t str, beginning: &str) -> Option<&'t str> {
+    if is_prefix(text.as_bytes(), beginning.as_bytes()) { text.get(beginning.len()..) } else { None }
 }
 
 /// The tokens of a text in which `*` and `?` are wildcards.
@@ -210,7 +217,7 @@ impl Segment {
 
     fn strip_prefix<'t>(&self, text: &'t str) -> Option<&'t str> {
         if !self.has_any {
-            return text.strip_prefix(self.text.as_str());
+            return strip_prefix(text, &self.text);
         }
         let mut characters = text.chars();
         let agrees = self.symbols().all(|symbol| agree(symbol, characters.next()));
@@ -219,7 +226,8 @@ impl Segment {
 
     fn strip_suffix<'t>(&self, text: &'t str) -> Option<&'t str> {
         if !self.has_any {
-            return text.strip_suffix(self.text.as_str());
+            let end = text.len().checked_sub(self.text.len())?;
+            return if is_suffix(text.as_bytes(), self.text.as_bytes()) { text.get(..end) } else { None };
         }
         let mut characters = text.chars();
         let agrees = self.symbols().rev().all(|symbol| agree(symbol, characters.next_back()));

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::arch::all::is_equal;
+
 use super::{InvalidField, shown};
 use crate::few::{FEW, Few};
 
@@ -56,7 +58,11 @@ impl<'a, V: Copy, const N: usize> Keyed<'a, V, N> {
     fn find(&self, folded: &str) -> Option<V> {
         // Few are quicker compared one by one, by their lengths first, than halved.
         if self.entries.len() <= FEW {
-            return self.entries.iter().find(|(key, _)| **key == *folded).map(|(_, value)| *value);
+            return self
+                .entries
+                .iter()
+                .find(|(key, _)| is_equal(key.as_bytes(), folded.as_bytes()))
+                .map(|(_, value)| *value);
         }
         let index = self.entries.binary_search_by(|(key, _)| (**key).cmp(folded)).ok()?;
         self.entries.get(index).map(|(_, value)| *value)

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use memchr::arch::all::is_equal;
+
 use super::EntityTags;
 use super::fragment::{Fragment, Linked};
 use super::table::{Table, Tag};
@@ -353,7 +355,7 @@ impl Finder {
     }
 
     fn with_arn(&self, account: AccountId, name: &str, arn: &str) -> Option<Entity<'_>> {
-        self.find(account, name, |record| record.arn_bytes() == arn.as_bytes())
+        self.find(account, name, |record| is_equal(record.arn_bytes(), arn.as_bytes()))
     }
 
     fn get(&self, arn: &str) -> Option<Entity<'_>> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::key::ConditionKey;
 use super::listener::Listener;
-use crate::wildcard::{self, Beginning, Token, Wildcard};
+use crate::wildcard::{self, Beginning, Token, Wildcard, strip_prefix};
 
 /// A text with wildcards and variables, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,10 +119,10 @@ impl Template {
         let mut rest = Some(text);
         for piece in &self.pieces {
             rest = match piece {
-                Piece::Text(text) => rest.and_then(|rest| rest.strip_prefix(&**text)),
+                Piece::Text(text) => rest.and_then(|rest| strip_prefix(rest, text)),
                 Piece::Variable(variable) => {
                     let value = variable.value(values)?;
-                    rest.and_then(|rest| rest.strip_prefix(&*value))
+                    rest.and_then(|rest| strip_prefix(rest, &value))
                 }
                 Piece::AnyOne => rest.and_then(|rest| rest.strip_prefix(|_: char| true)),
                 Piece::AnyRun => rest.map(|_| ""),

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
+use memchr::arch::all::is_prefix;
+
 use super::{Key, MANY_PATTERNS};
 use crate::wildcard::Beginning;
 
@@ -108,7 +110,9 @@ impl Trie {
     ) -> ControlFlow<B> {
         let (mut place, mut rest) = (root, text);
         while let Some(node) = self.nodes.get(place as usize) {
-            let Some(after) = rest.strip_prefix(slice(&self.labels, node.label)) else { break };
+            let label = slice(&self.labels, node.label);
+            // As `wildcard::strip_prefix`.
+            let Some(after) = rest.get(label.len()..).filter(|_| is_prefix(rest, label)) else { break };
             let Some((lead, after)) = after.split_first() else {
                 return visit(slice(&self.entries, node.entries));
             };
