@@ -69,6 +69,8 @@ pub struct State {
     pub memory: Arc<Memory>,
     /// Size of one message.
     pub request_bytes: usize,
+    /// What a call may have sent before it is read.
+    pub window_bytes: usize,
     /// Which listeners speak TLS, and how. Set before the state is shared.
     pub tls: Endpoints,
     /// How long a unary call may take, and a request of a stream to arrive.
@@ -98,6 +100,7 @@ impl State {
             connections: Gate::new(descriptors::connections_that_fit(limits.connections)),
             memory: Arc::new(Memory::new(&limits.overload)),
             request_bytes: limits.request_bytes,
+            window_bytes: usize::try_from(limits.connection.window_bytes).unwrap_or(usize::MAX),
             tls: Endpoints::default(),
             request_timeout: limits.request_timeout,
             queue_time: limits.overload.queue_time,
