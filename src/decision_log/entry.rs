@@ -1,10 +1,10 @@
 //! Decisions on their way to the writer: many in one piece of memory.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::{Decided, Origin};
-use crate::access::Explanation;
+use super::{Decided, Origin, now_us};
+use crate::access::{Explanation, StatementRef};
 
 /// A chunk is handed over when it has so many bytes: some hundred decisions.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -15,8 +15,14 @@ const LONGEST_CHUNK: Duration = Duration::from_secs(1);
 /// What a chunk that grew beyond this takes is given back.
 const KEPT_BYTES: usize = 4 * CHUNK_BYTES;
 
-/// An explanation is shared with the cache, which may forget it: then it takes about so much.
-const EXPLANATION_BYTES: usize = 512;
+/// What an explanation takes. It is shared with the cache, which may forget it, and its texts with a snapshot, which may go:
+/// each is counted as if this were its only owner.
+fn explanation_bytes(Explanation { statements, missing_context_keys }: &Explanation) -> usize {
+    let texts = |StatementRef { policy, sid, file, .. }: &StatementRef| policy.len() + sid.len() + file.len();
+    let statements = statements.iter().map(|statement| size_of::<StatementRef>() + texts(statement));
+    let keys = missing_context_keys.iter().map(|key| size_of::<String>() + key.len());
+    size_of::<Explanation>() + statements.sum::<usize>() + keys.sum::<usize>()
+}
 
 /// A decision that is to be queued.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +39,7 @@ impl New<'_> {
     /// What it takes in the queue.
     pub(super) fn weight(&self) -> usize {
         let texts: usize = self.origin.texts().iter().map(|text| text.len()).sum();
-        let explanation = if self.explanation.is_some() { EXPLANATION_BYTES } else { 0 };
+        let explanation = self.explanation.map_or(0, |explanation| explanation_bytes(explanation));
         self.message.len() + texts + size_of::<Entry>() + explanation
     }
 }
@@ -83,6 +89,11 @@ impl Chunk {
     /// What it takes in the queue.
     pub(super) fn weight(&self) -> usize {
         self.weight
+    }
+
+    /// The memory that it keeps when it is emptied.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -143,7 +154,7 @@ impl Chunk {
 
     /// Its memory, to be used again.
     pub(super) fn emptied(mut self) -> Self {
-        if self.bytes.capacity() > KEPT_BYTES {
+        if self.capacity() > KEPT_BYTES {
             return Self::new();
         }
         self.bytes.clear();
@@ -151,9 +162,4 @@ impl Chunk {
         self.weight = 0;
         self
     }
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
