@@ -56,15 +56,37 @@ fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().thread_name("iamd").enable_all().build()
 }
 
-/// Binds, loads, serves, drains. The error is for people.
+/// Serves, and ends the decision log whatever came of that: a start that fails has a stop in it, too. The error is for people.
 async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), String> {
+    let threads = config.worker_threads.unwrap_or_else(workers::default_count);
+    let log = config.decision_log.as_ref().map(|options| DecisionLog::open(options, threads)).transpose()?;
+    let served = serve_logged(config, tracing, threads, log.as_ref()).await;
+    let soon = Instant::now() + LEAST_LOG_END;
+    let (deadline, traces) = served.as_ref().map_or((soon, None), |end| (end.deadline.max(soon), end.traces.as_ref()));
+    log.iter().for_each(|log| log.stop(deadline));
+    traces.iter().for_each(|traces| traces.stop(deadline));
+    served.map(drop)
+}
+
+/// How serving ended.
+struct End {
+    /// Until when what is left is written and sent.
+    deadline: Instant,
+    traces: Option<Arc<Traces>>,
+}
+
+/// Binds, loads, serves, drains. The error is for people.
+async fn serve_logged(
+    config: &Config,
+    tracing: Option<&TraceOptions>,
+    threads: usize,
+    log: Option<&Arc<DecisionLog>>,
+) -> Result<End, String> {
     let no_signals = |error| format!("cannot listen for signals: {error}");
     let mut signals = StopSignals::listen().map_err(no_signals)?;
     let hangups = Hangups::listen().map_err(no_signals)?;
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
-    let threads = config.worker_threads.unwrap_or_else(workers::default_count);
-    let log = config.decision_log.as_ref().map(|options| DecisionLog::open(options, threads)).transpose()?;
-    let mut state = State::new(&config.limits, Arc::clone(&metrics)).with_decision_log(log.clone());
+    let mut state = State::new(&config.limits, Arc::clone(&metrics)).with_decision_log(log.cloned());
     state.tls = certificates(config)?;
     state.traces = tracing.map(traces).transpose()?;
     let state = Arc::new(state);
@@ -77,12 +99,12 @@ async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), St
     let loading_since = Instant::now();
     let engine = tokio::select! {
         loaded = load(config) => loaded?,
-        _ = signals.next() => return Ok(()),
+        _ = signals.next() => return Ok(End { deadline: Instant::now(), traces: state.traces.clone() }),
     };
     let reloading = start_reloading(config, &engine, loading_since, Arc::clone(&metrics))?;
     let reload = Arc::clone(&reloading.status);
     let keeping = keep_certificates(config, &state, metrics);
-    let logged = log.clone();
+    let logged = log.cloned();
     hangups.forward(move || {
         reloading.wake();
         keeping.wake();
@@ -101,12 +123,10 @@ async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), St
     }
     let deadline = Instant::now() + config.drain.timeout;
     let deadline = match shutdown::drain(&state, running, &mut signals, config.drain).await {
-        Drained::InTime => deadline.max(Instant::now() + LEAST_LOG_END),
-        Drained::AtOnce => Instant::now() + LEAST_LOG_END,
+        Drained::InTime => deadline,
+        Drained::AtOnce => Instant::now(),
     };
-    log.iter().for_each(|log| log.stop(deadline));
-    state.traces.iter().for_each(|traces| traces.stop(deadline));
-    Ok(())
+    Ok(End { deadline, traces: state.traces.clone() })
 }
 
 /// What TLS needs, if it is wanted; before any port is open.
