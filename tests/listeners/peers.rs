@@ -81,6 +81,21 @@ async fn over_tls_its_certificate_says_it() {
         let (_client, peer) = tokio::join!(caller.tls(&address), scene.peer());
         assert_eq!(peer.as_deref(), expected, "{names:?}");
     }
+    // By the name that let it in, not by another.
+    let names = &["spiffe://acme/other", "spiffe://acme/ns/cart", "ops@acme.example", "cart.example"];
+    for (allowed, expected) in [
+        ("spiffe://acme/ns/*", "spiffe://acme/ns/cart"),
+        ("cart.example", "cart.example"),
+        ("ops@acme.example", "ops@acme.example"),
+    ] {
+        let mut flags = files.flags("tls", true);
+        flags.extend(["--tls-allowed-san".to_owned(), allowed.to_owned()]);
+        let mut scene = Scene::new("127.0.0.1:0", &flags).await;
+        let caller = Caller::new(&authority.pem, Some(&authority.issue("cart", names)));
+        let address = scene.address.clone();
+        let (_client, peer) = tokio::join!(caller.tls(&address), scene.peer());
+        assert_eq!(peer.as_deref(), Some(expected), "{allowed}");
+    }
     // Nothing to go by but the certificate itself.
     let mut scene = Scene::new("127.0.0.1:0", &files.flags("tls", true)).await;
     let caller = Caller::new(&authority.pem, Some(&authority.issue("", &["192.0.2.1"])));
