@@ -97,8 +97,7 @@ impl DecisionLog {
 
     /// Who asks, as their call says; and where a trace begins with the call, as that says.
     pub fn origin(&self, headers: &HeaderMap, peer: Option<&Arc<str>>, root: Option<HeaderValue>) -> Box<Origin> {
-        let origin = Origin::new(headers, peer, || self.calls.fetch_add(1, Ordering::Relaxed));
-        Box::new(origin.rooted(root))
+        Box::new(Origin::new(headers, peer, root, || self.calls.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Whether statements are to be found out for every decision.

@@ -75,6 +75,8 @@ pub(super) struct Queued<'a> {
 #[derive(Debug)]
 pub(super) struct Chunk {
     began: Instant,
+    /// Nothing later is taken.
+    until: Instant,
     began_us: i64,
     bytes: Vec<u8>,
     entries: Vec<Entry>,
@@ -83,7 +85,8 @@ pub(super) struct Chunk {
 
 impl Chunk {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), began_us: now_us(), bytes: Vec::new(), entries: Vec::new(), weight: 0 }
+        let (began, until) = (Instant::now(), Instant::now() + LONGEST_CHUNK);
+        Self { began, until, began_us: now_us(), bytes: Vec::new(), entries: Vec::new(), weight: 0 }
     }
 
     /// What it takes in the queue.
@@ -106,21 +109,23 @@ impl Chunk {
 
     /// Whether there is room for this one.
     pub(super) fn takes(&self, new: &New<'_>, weight: usize) -> bool {
-        self.is_empty()
-            || self.weight + weight <= CHUNK_BYTES && new.at.saturating_duration_since(self.began) <= LONGEST_CHUNK
+        self.is_empty() || self.weight + weight <= CHUNK_BYTES && new.at <= self.until
     }
 
     pub(super) fn append(&mut self, new: &New<'_>, weight: usize) {
         if self.is_empty() {
-            (self.began, self.began_us) = (new.at, now_us());
+            (self.began, self.until, self.began_us) = (new.at, new.at + LONGEST_CHUNK, now_us());
         }
-        let mut end = self.bytes.len();
-        let [request_id, traceparent, peer] = new.origin.texts();
-        let ends = [new.message, request_id, traceparent, peer].map(|text| {
-            self.bytes.extend_from_slice(text);
-            end += text.len();
-            end
-        });
+        self.bytes.extend_from_slice(new.message);
+        let mut ends = [self.bytes.len(); 4];
+        let [_, of_texts @ ..] = &mut ends;
+        for (end, text) in of_texts.iter_mut().zip(new.origin.texts()) {
+            // Most calls bring none of them.
+            if !text.is_empty() {
+                self.bytes.extend_from_slice(text);
+            }
+            *end = self.bytes.len();
+        }
         let New { decided, explanation, at, took, .. } = *new;
         let explanation = explanation.map(Arc::clone);
         self.entries.push(Entry { decided, explanation, at, took, number: new.origin.number, ends });

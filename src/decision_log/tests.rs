@@ -42,7 +42,7 @@ fn decided(place: Place) -> Decided {
 }
 
 fn line(message: &[u8], full: bool) -> String {
-    line_of(message, &Origin::new(&HeaderMap::new(), None, || 5), full)
+    line_of(message, &Origin::new(&HeaderMap::new(), None, None, || 5), full)
 }
 
 fn line_of(message: &[u8], origin: &Origin, full: bool) -> String {
@@ -114,7 +114,7 @@ fn a_line_names_the_peer_and_the_trace() {
     let mut headers = HeaderMap::new();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     headers.insert("traceparent", trace.parse().unwrap());
-    let origin = Origin::new(&headers, Some(&"spiffe://prod/\"shop\"".into()), || 5);
+    let origin = Origin::new(&headers, Some(&"spiffe://prod/\"shop\"".into()), None, || 5);
     let line: serde_json::Value = serde_json::from_str(&line_of(b"", &origin, true)).unwrap();
     assert_eq!(line["peer"], "spiffe://prod/\"shop\"");
     assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
@@ -172,21 +172,17 @@ fn nothing_is_lost_between_many_threads_and_the_writer() {
     assert_eq!(reading.bytes, text.len() as u64);
 }
 
-/// A queue of so many bytes, and what pushes decisions of so many into it.
-fn queue(when_full: WhenFull, limit: usize) -> (Queue, impl Fn(&Queue, &Counts, usize, Option<&Arc<Explanation>>)) {
-    let origin = Origin::new(&HeaderMap::new(), None, || 5);
+/// Queues a decision about a request of so many bytes.
+fn push(queue: &Queue, counts: &Counts, bytes: usize, explanation: Option<&Arc<Explanation>>) {
+    let origin = Origin::new(&HeaderMap::new(), None, None, || 5);
     let (at, decided, took) = (Instant::now(), decided(Place::Alone), Duration::from_nanos(9));
-    let push = move |queue: &Queue, counts: &Counts, bytes: usize, explanation: Option<&Arc<Explanation>>| {
-        let message = vec![0; bytes];
-        let new = New { message: &message, origin: &origin, decided, explanation, at, took };
-        queue.push(&new, counts).unwrap();
-    };
-    (Queue::new(when_full, limit, 1), push)
+    let message = vec![0; bytes];
+    queue.push(&New { message: &message, origin: &origin, decided, explanation, at, took }, counts).unwrap();
 }
 
 #[test]
 fn what_is_larger_than_the_queue_is_counted() {
-    let (queue, push) = queue(WhenFull::DropNewest, 1_000);
+    let queue = Queue::new(WhenFull::DropNewest, 1_000, 1);
     let counts = Counts::default();
     push(&queue, &counts, 1_000, None);
     push(&queue, &counts, 500, None);
@@ -197,7 +193,7 @@ fn what_is_larger_than_the_queue_is_counted() {
 
 #[test]
 fn an_explanation_takes_what_it_says() {
-    let (queue, push) = queue(WhenFull::DropNewest, 1 << 20);
+    let queue = Queue::new(WhenFull::DropNewest, 1 << 20, 1);
     let counts = Counts::default();
     push(&queue, &counts, 0, None);
     let entry = queue.held_bytes();
@@ -210,7 +206,7 @@ fn an_explanation_takes_what_it_says() {
 
 #[test]
 fn what_is_kept_to_be_filled_again_takes_no_room_from_decisions() {
-    let (queue, push) = queue(WhenFull::DropNewest, 200_000);
+    let queue = Queue::new(WhenFull::DropNewest, 200_000, 1);
     let counts = Counts::default();
     let fill = || (0..3).for_each(|_| push(&queue, &counts, 60_000, None));
     let empty = || {
@@ -257,7 +253,7 @@ impl tracing::Subscriber for Asking {
 
 #[test]
 fn no_lane_is_locked_while_a_loss_is_logged() {
-    let (queue, push) = queue(WhenFull::DropOldest, 1_000);
+    let queue = Queue::new(WhenFull::DropOldest, 1_000, 1);
     let (sender, heard) = std::sync::mpsc::channel();
     let queue = Arc::new(queue);
     let asking = Asking(Arc::clone(&queue), sender);
