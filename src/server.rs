@@ -32,7 +32,7 @@ pub mod http;
 pub mod incoming;
 pub mod life;
 pub mod limits;
-mod logging;
+pub mod logging;
 pub mod memory;
 pub mod messages;
 pub mod patience;
@@ -228,7 +228,7 @@ pub async fn serve(
     let (health, health_service) = Health::serving().await;
     let authorization = Authorization::new(Arc::clone(engine), Arc::clone(state), limits.request);
     let others = health::routes(health_service).map_err(|error| error.to_string())?;
-    let calls = Calls::new(authorization, others, Arc::clone(state), limits.request_timeout);
+    let calls = Calls::new(authorization, others, Arc::clone(state));
     let serve = Serve {
         calls,
         state: Arc::clone(state),

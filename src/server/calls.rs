@@ -39,15 +39,14 @@ pub struct Calls {
     authorization: Arc<Authorization>,
     others: Routes,
     state: Arc<State>,
-    request_timeout: Duration,
     /// Who is at the other end, if it has said so.
     peer: Option<Arc<str>>,
 }
 
 impl Calls {
     /// `authorization` is reached directly, everything else through its routes.
-    pub fn new(authorization: Authorization, others: Routes, state: Arc<State>, request_timeout: Duration) -> Self {
-        Self { authorization: Arc::new(authorization), others, state, request_timeout, peer: None }
+    pub fn new(authorization: Authorization, others: Routes, state: Arc<State>) -> Self {
+        Self { authorization: Arc::new(authorization), others, state, peer: None }
     }
 
     /// For the calls of this peer.
@@ -79,12 +78,10 @@ impl Calls {
         let authorization = Arc::clone(&self.authorization);
         let hearers = self.hearers(call, request.headers());
         match rpc {
-            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body()).heard_by(hearers)),
-            Rpc::BatchIsAuthorized => {
-                Answer::Batch(Box::new(Batch::new(authorization, request.into_body()).heard_by(hearers)))
-            }
+            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body(), hearers)),
+            Rpc::BatchIsAuthorized => Answer::Batch(Box::new(Batch::new(authorization, request.into_body(), hearers))),
             Rpc::StreamIsAuthorized => {
-                let answers = Answers::new(authorization, request.into_body(), timeout).heard_by(hearers);
+                let answers = Answers::new(authorization, request.into_body(), timeout, hearers);
                 Answer::Stream(Some(Box::new(answers)))
             }
             Rpc::HealthCheck | Rpc::HealthWatch | Rpc::ReflectionV1 | Rpc::ReflectionV1Alpha | Rpc::Unknown => {
@@ -123,7 +120,7 @@ impl Calls {
             Shed::InFlight | Shed::Connections | Shed::Queue => convert::overloaded(self.state.in_flight.limit()),
         };
         let answer = if rpc.is_unary() {
-            Answer::Unread(Box::new(Unread::new(body, status, self.request_timeout)))
+            Answer::Unread(Box::new(Unread::new(body, status, self.state.request_timeout)))
         } else {
             Answer::Refused(Some(status))
         };
@@ -137,7 +134,8 @@ impl Calls {
         if !rpc.is_unary() && rpc != Rpc::HealthWatch {
             return of_client;
         }
-        Some(of_client.map_or(self.request_timeout, |timeout| timeout.min(self.request_timeout)))
+        let longest = self.state.request_timeout;
+        Some(of_client.map_or(longest, |timeout| timeout.min(longest)))
     }
 }
 

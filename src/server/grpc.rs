@@ -118,21 +118,15 @@ pub struct Unary<B> {
 }
 
 impl<B: RequestBody> Unary<B> {
-    /// With the body of its request.
-    pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
+    /// With the body of its request, and who hears what was decided.
+    pub fn new(authorization: Arc<Authorization>, body: B, hearers: Hearers) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
-        Self { authorization, request, hearers: Hearers::default() }
+        Self { authorization, request, hearers }
     }
 
     /// What is left of its request.
     pub fn into_body(self) -> B {
         self.request.into_body()
-    }
-
-    /// With these who hear what was decided.
-    #[must_use]
-    pub fn heard_by(self, hearers: Hearers) -> Self {
-        Self { hearers, ..self }
     }
 
     /// The answer, framed; or what `refuse` says when the request has come.
@@ -234,21 +228,15 @@ struct Deciding {
 }
 
 impl<B: RequestBody> Batch<B> {
-    /// With the body of its request.
-    pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
+    /// With the body of its request, and who hears what was decided.
+    pub fn new(authorization: Arc<Authorization>, body: B, hearers: Hearers) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
-        Self { authorization, request, deciding: None, hearers: Hearers::default() }
+        Self { authorization, request, deciding: None, hearers }
     }
 
     /// What is left of its request.
     pub fn into_body(self) -> B {
         self.request.into_body()
-    }
-
-    /// With these who hear what was decided.
-    #[must_use]
-    pub fn heard_by(self, hearers: Hearers) -> Self {
-        Self { hearers, ..self }
     }
 
     /// The answer, framed; or what `refuse` says when the request has come.
@@ -385,26 +373,11 @@ impl<B> std::fmt::Debug for Answers<B> {
 }
 
 impl<B: RequestBody> Answers<B> {
-    /// With the body of its requests; `timeout` is the client's.
-    pub fn new(authorization: Arc<Authorization>, body: B, timeout: Option<Duration>) -> Self {
+    /// With the body of its requests, and who hears what was decided; `timeout` is the client's.
+    pub fn new(authorization: Arc<Authorization>, body: B, timeout: Option<Duration>, hearers: Hearers) -> Self {
         let messages = Messages::new(body, authorization.state.request_bytes);
         let interruption = interruption(&authorization.state, timeout);
-        Self {
-            authorization,
-            messages,
-            interruption,
-            interrupted: None,
-            rest: None,
-            yields: false,
-            end: None,
-            hearers: Hearers::default(),
-        }
-    }
-
-    /// With these who hear what was decided.
-    #[must_use]
-    pub fn heard_by(self, hearers: Hearers) -> Self {
-        Self { hearers, ..self }
+        Self { authorization, messages, interruption, interrupted: None, rest: None, yields: false, end: None, hearers }
     }
 
     /// The next answers in their frames, or how the stream ended.

@@ -120,7 +120,7 @@ async fn a_sooner_deadline_of_the_client_counts() {
     let state = state(&config);
     let engine = Arc::new(Engine::new(empty_snapshot(), 0));
     let authorization = Authorization::new(engine, Arc::clone(&state), config.limits.request);
-    let calls = Calls::new(authorization, Routes::default(), Arc::clone(&state), config.limits.request_timeout);
+    let calls = Calls::new(authorization, Routes::default(), Arc::clone(&state));
     let request = http::Request::post("/iamd.v1.AuthorizationService/IsAuthorized")
         .header("content-type", "application/grpc")
         .header("grpc-timeout", "50m")

@@ -12,6 +12,7 @@ use iamd::server;
 use iamd::server::State;
 use iamd::server::grpc::{Answers, Authorization};
 use iamd::server::incoming::{Incoming, Listener};
+use iamd::server::logging::Hearers;
 use prost::bytes::Bytes;
 use tonic::{Code, Status};
 
@@ -48,7 +49,7 @@ impl http_body::Body for Endless {
 async fn end(state: &Arc<State>, engine: &Arc<Engine>, body: Endless, timeout: Option<Duration>) -> Status {
     let limits = config(&[]).limits.request;
     let authorization = Arc::new(Authorization::new(Arc::clone(engine), Arc::clone(state), limits));
-    let mut answers = Answers::new(authorization, body, timeout);
+    let mut answers = Answers::new(authorization, body, timeout, Hearers::default());
     let ends = async {
         loop {
             if let Err(status) = std::future::poll_fn(|context| answers.poll(context)).await {
@@ -56,7 +57,7 @@ async fn end(state: &Arc<State>, engine: &Arc<Engine>, body: Endless, timeout: O
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), ends).await.expect("it ends")
+    tokio::time::timeout(Duration::from_secs(10), ends).await.unwrap()
 }
 
 #[tokio::test]
