@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use super::report::Terminal;
-use super::{USAGE_ERROR, complain, store};
+use super::{USAGE_ERROR, complain, environment, store};
 pub use crate::config::ServeArgs;
 use crate::config::{Config, TraceOptions, otel};
 use crate::decision_log::DecisionLog;
@@ -25,10 +25,13 @@ use crate::tls::{self, Endpoints, TlsError};
 /// Serves until a signal ends it. Exit code 0 after a clean stop, 1 if it could not start or run, 2 for wrong flags.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments")]
 pub fn run(args: ServeArgs) -> ExitCode {
-    let (config, tracing) = match (Config::check(&args), otel::check(|name| std::env::var_os(name))) {
-        (Ok(config), Ok(tracing)) => (config, tracing),
-        (config, tracing) => {
+    let is_set = |name: &str| std::env::var_os(name).is_some();
+    let of_probes = environment::of_service(is_set, args.tls.tls_client_ca.is_some());
+    let (config, tracing) = match (Config::check(&args), otel::check(|name| std::env::var_os(name)), &of_probes) {
+        (Ok(config), Ok(tracing), None) => (config, tracing),
+        (config, tracing, _) => {
             config.err().into_iter().chain(tracing.err()).flatten().for_each(complain);
+            of_probes.iter().for_each(complain);
             return ExitCode::from(USAGE_ERROR);
         }
     };
