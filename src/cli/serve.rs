@@ -54,9 +54,13 @@ pub fn run(args: ServeArgs) -> ExitCode {
 /// When calls have taken all the time there was, the decision log is still given so long.
 const LEAST_LOG_END: Duration = Duration::from_millis(100);
 
+/// Threads for what may wait for a disk: the first load, certificates, metrics and their upkeep. As many as that, so that
+/// none waits for another whose disk hangs; and no more, however many ask for metrics.
+const MOST_WAITING: usize = 4;
+
 /// For everything but calls: those are served by threads of their own.
 fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_current_thread().thread_name("iamd").enable_all().build()
+    Builder::new_current_thread().thread_name("iamd").max_blocking_threads(MOST_WAITING).enable_all().build()
 }
 
 /// Serves, and ends the decision log whatever came of that: a start that fails has a stop in it, too. The error is for people.

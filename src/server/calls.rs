@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use prost::bytes::Bytes;
 use tokio::time::Sleep;
@@ -84,6 +84,7 @@ impl Calls {
                 let answers = Answers::new(authorization, request.into_body(), timeout, hearers);
                 Answer::Stream(Some(Box::new(answers)))
             }
+            Rpc::Unknown if request.method() == Method::CONNECT => Answer::Tunnel,
             Rpc::HealthCheck | Rpc::HealthWatch | Rpc::ReflectionV1 | Rpc::ReflectionV1Alpha | Rpc::Unknown => {
                 Answer::Other(Box::new(self.others.clone().call(request.map(Body::new))))
             }
@@ -217,6 +218,8 @@ enum Answer<B> {
     /// Taken once: it begins at once.
     Stream(Option<Box<Answers<B>>>),
     Other(Box<<Routes as tower::Service<Request<Body>>>::Future>),
+    /// What is asked for is no call. An answer of HTTP's that is not good, or there would be a tunnel, and a task for it.
+    Tunnel,
 }
 
 /// The answer to come.
@@ -246,6 +249,7 @@ impl<B: RequestBody> CallFuture<B> {
             Answer::Batch(batch) => ready!(batch.poll(context, in_time)).map(Content::Message),
             // INVARIANT: a future is not polled after its end.
             Answer::Stream(stream) => stream.take().map(Content::Stream).ok_or_else(convert::stopping),
+            Answer::Tunnel => return Poll::Ready(self.no_tunnel()),
             Answer::Other(future) => match ready!(Pin::new(future).poll(context)) {
                 Ok(response) => return Poll::Ready(self.pass_on(response)),
                 Err(never) => match never {},
@@ -279,7 +283,7 @@ impl<B: RequestBody> CallFuture<B> {
         let body = match std::mem::replace(&mut self.answer, Answer::Refused(None)) {
             Answer::Unary(unary) => unary.into_body(),
             Answer::Batch(batch) => batch.into_body(),
-            Answer::Refused(_) | Answer::Unread(_) | Answer::Stream(_) | Answer::Other(_) => {
+            Answer::Refused(_) | Answer::Unread(_) | Answer::Stream(_) | Answer::Other(_) | Answer::Tunnel => {
                 return Poll::Ready(self.end(status));
             }
         };
@@ -302,6 +306,13 @@ impl<B: RequestBody> CallFuture<B> {
         let mut response = status.into_http::<Body>().map(|_| CallBody { content: Content::Nothing, call: None });
         self.tell_trace(response.headers_mut());
         finish(&mut self.call, code);
+        response
+    }
+
+    fn no_tunnel(&mut self) -> Response<CallBody<B>> {
+        let mut response = Response::new(CallBody { content: Content::Nothing, call: None });
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        finish(&mut self.call, Code::Unimplemented);
         response
     }
 

@@ -226,10 +226,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
+        let shut = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            // TLS says goodbye, for which there may be no room.
             Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
             Socket::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        };
+        self.in_time(shut, context)
     }
 }
