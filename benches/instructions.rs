@@ -28,6 +28,7 @@ use iamd::evaluate::{self, SessionPolicies};
 use iamd::proto::v1;
 use iamd::proto::view::RequestView;
 use iamd::server::grpc::Batch;
+use iamd::server::logging::Hearers;
 use iamd::server::{convert, decide, plain};
 use prost::Message as _;
 use store::{directory, engine};
@@ -152,7 +153,7 @@ fn batch() -> Box<dyn FnMut()> {
     }
     let body = framed(&[message]);
     Box::new(move || {
-        let mut call = Batch::new(Arc::clone(&authorization), Arrived(body.clone()));
+        let mut call = Batch::new(Arc::clone(&authorization), Arrived(body.clone()), Hearers::default());
         assert!(done(|context| call.poll(context, || Ok(()))).is_ok_and(|answer| answer.len() > 100));
     })
 }

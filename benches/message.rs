@@ -23,6 +23,7 @@ use iamd::engine::{Active, Engine};
 use iamd::proto::v1;
 use iamd::proto::view::RequestView;
 use iamd::server::grpc::{Answers, Batch, Unary};
+use iamd::server::logging::Hearers;
 use iamd::server::{decide, plain};
 use prost::Message as _;
 use prost::bytes::Bytes;
@@ -135,7 +136,7 @@ fn calls(criterion: &mut Criterion) {
     for (name, cache_bytes) in [("cached", 64 << 20), ("uncached", 0)] {
         let authorization = authorization(engine(cache_bytes));
         let one = |body: &Bytes| {
-            let mut call = Unary::new(Arc::clone(&authorization), Arrived(body.clone()));
+            let mut call = Unary::new(Arc::clone(&authorization), Arrived(body.clone()), Hearers::default());
             done(|context| call.poll(context, || Ok(()))).is_ok()
         };
         unary.iter().for_each(|body| assert!(one(body)));
@@ -148,14 +149,15 @@ fn calls(criterion: &mut Criterion) {
         let mut turn = Turn::of(&batches);
         group.bench_function("in a batch", |bencher| {
             bencher.iter(|| {
-                let mut call = Batch::new(Arc::clone(&authorization), Arrived(turn.next().clone()));
+                let mut call = Batch::new(Arc::clone(&authorization), Arrived(turn.next().clone()), Hearers::default());
                 black_box(done(|context| call.poll(context, || Ok(()))).is_ok())
             });
         });
         let mut turn = Turn::of(&streams);
         group.bench_function("in a stream", |bencher| {
             bencher.iter(|| {
-                let mut call = Answers::new(Arc::clone(&authorization), Arrived(turn.next().clone()), None);
+                let mut call =
+                    Answers::new(Arc::clone(&authorization), Arrived(turn.next().clone()), None, Hearers::default());
                 while done(|context| call.poll(context)).is_ok() {}
             });
         });

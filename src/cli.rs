@@ -5,7 +5,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub mod check;
 mod environment;
@@ -51,7 +52,7 @@ pub enum Command {
 
 /// Reads the command line and runs the command.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match Cli::try_parse_from(words) {
+    match read(words) {
         Ok(cli) if knows_environment() => dispatch(cli.command),
         Ok(_) => ExitCode::from(USAGE_ERROR),
         Err(error) => {
@@ -64,6 +65,21 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE_ERROR))
         }
     }
+}
+
+fn read(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(words)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    if let (Command::Healthcheck(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+        args.written = written(matches);
+    }
+    Ok(cli)
+}
+
+/// The arguments that the command line has, and not the environment.
+fn written(matches: &ArgMatches) -> Vec<String> {
+    let is_written = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    matches.ids().filter(is_written).map(ToString::to_string).collect()
 }
 
 /// Whether every variable of ours is one; says which are not.

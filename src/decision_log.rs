@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
 
@@ -97,8 +97,7 @@ impl DecisionLog {
 
     /// Who asks, as their call says; and where a trace begins with the call, as that says.
     pub fn origin(&self, headers: &HeaderMap, peer: Option<&Arc<str>>, root: Option<HeaderValue>) -> Box<Origin> {
-        let origin = Origin::new(headers, peer, || self.calls.fetch_add(1, Ordering::Relaxed));
-        Box::new(origin.rooted(root))
+        Box::new(Origin::new(headers, peer, root, || self.calls.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Whether statements are to be found out for every decision.
@@ -176,6 +175,12 @@ pub struct Made<'a> {
     pub origin: &'a Origin,
     /// Where in that call.
     pub place: Place,
+}
+
+/// Microseconds since 1970.
+fn now_us() -> i64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod watch;
 
 pub use self::build::{Build, Built, load_once, load_with_written};
 pub use self::status::{LastReload, ReloadResult, SharedStatus, Status};
+pub use self::watch::is_change;
 
 use cycle::Cycle;
 use source::Source;

@@ -33,7 +33,7 @@ pub mod http;
 pub mod incoming;
 pub mod life;
 pub mod limits;
-mod logging;
+pub mod logging;
 pub mod memory;
 pub mod messages;
 pub mod patience;
@@ -70,6 +70,8 @@ pub struct State {
     pub memory: Arc<Memory>,
     /// Size of one message.
     pub request_bytes: usize,
+    /// What a call may have sent before it is read.
+    pub window_bytes: usize,
     /// Which listeners speak TLS, and how. Set before the state is shared.
     pub tls: Endpoints,
     /// How long a unary call may take, and a request of a stream to arrive.
@@ -99,6 +101,7 @@ impl State {
             connections: Gate::new(descriptors::connections_that_fit(limits.connections)),
             memory: Arc::new(Memory::new(&limits.overload)),
             request_bytes: limits.request_bytes,
+            window_bytes: usize::try_from(limits.connection.window_bytes).unwrap_or(usize::MAX),
             tls: Endpoints::default(),
             request_timeout: limits.request_timeout,
             queue_time: limits.overload.queue_time,
@@ -226,7 +229,7 @@ pub async fn serve(
     let (health, health_service) = Health::serving().await;
     let authorization = Authorization::new(Arc::clone(engine), Arc::clone(state), limits.request);
     let others = health::routes(health_service).map_err(|error| error.to_string())?;
-    let calls = Calls::new(authorization, others, Arc::clone(state), limits.request_timeout);
+    let calls = Calls::new(authorization, others, Arc::clone(state));
     let serve = Serve {
         calls,
         state: Arc::clone(state),

@@ -29,3 +29,5 @@ mod program;
 mod service;
 #[path = "server/stopping.rs"]
 mod stopping;
+#[path = "server/streams.rs"]
+mod streams;

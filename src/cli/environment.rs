@@ -18,6 +18,20 @@ pub(super) fn problems(names: impl IntoIterator<Item = String>) -> Vec<String> {
     names.iter().filter(unknown).map(|name| problem(name, &known)).collect()
 }
 
+/// The authorities of `iamd healthcheck`. In the same container it is seen by the service.
+const PROBE_CA: &str = "IAMD_TLS_CA";
+
+/// What is wrong with the environment of the service, which knows the variables of its probes, too: whoever sets this one
+/// may believe that clients are asked for certificates.
+pub(super) fn of_service(is_set: impl FnOnce(&str) -> bool, has_client_ca: bool) -> Option<String> {
+    (!has_client_ca && is_set(PROBE_CA)).then(|| {
+        format!(
+            "`{PROBE_CA}` is a variable of `iamd healthcheck`: it asks no client for a certificate\n  hint: for clients set \
+             `IAMD_TLS_CLIENT_CA`; for a probe alone, write `iamd healthcheck --tls-ca FILE`"
+        )
+    })
+}
+
 /// Every variable that a flag of any command has.
 fn known() -> BTreeSet<String> {
     let cli = Cli::command();
@@ -60,6 +74,19 @@ mod tests {
             "no flag has the environment variable `IAMD_TLS_CLIENT_CAS`\n  hint: did you mean `IAMD_TLS_CLIENT_CA`?",
         ];
         assert_eq!(said(&["IAMD_TLS_CLIENT_CAS", "IAMD_FROBNICATE", "IAMD_LISTEN", "IAMD_FORMAT", "PATH"]), expected);
+    }
+
+    #[test]
+    fn a_probes_authorities_are_not_those_of_clients() {
+        let of = |set: &[&str], has_client_ca| of_service(|name| set.contains(&name), has_client_ca);
+        assert_eq!(of(&["IAMD_TLS_CERT"], false), None);
+        assert_eq!(of(&["IAMD_TLS_CA"], true), None);
+        let problem = of(&["IAMD_TLS_CA"], false).unwrap();
+        assert!(
+            problem.starts_with("`IAMD_TLS_CA` is a variable of `iamd healthcheck`: it asks no client"),
+            "{problem}"
+        );
+        assert!(problem.contains("hint: for clients set `IAMD_TLS_CLIENT_CA`;"), "{problem}");
     }
 
     #[test]

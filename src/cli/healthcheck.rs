@@ -46,6 +46,10 @@ pub struct HealthcheckArgs {
     /// Name that the service's certificate must have: DNS name, IP address or URI [default: HOST, or any on loopback]
     #[arg(long, env = "IAMD_TLS_SERVER_NAME", value_name = "NAME")]
     pub tls_server_name: Option<String>,
+
+    /// Which of these the command line has: what only the environment says is for whom it concerns
+    #[arg(skip)]
+    pub written: Vec<String>,
 }
 
 /// Exit code 0 if the service serves, 1 if it does not or does not answer, 2 for wrong flags.

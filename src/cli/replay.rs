@@ -20,8 +20,8 @@ use report::Report;
 /// The logs, and the store that decides again.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code: 0 every decision stays as it was, 6 some would change, 2 a log cannot be read, 1 the store cannot \
-                  be loaded, or nothing in the logs can be decided again."
+    after_help = "Exit code: 0 every decision stays as it was, 6 some would change, 2 none would, but a log or some of its lines \
+                  cannot be read, 1 the store cannot be loaded, or nothing in the logs can be decided again."
 )]
 pub struct ReplayArgs {
     /// Decision logs, of any number of files; `-` reads stdin

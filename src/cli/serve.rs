@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use super::report::Terminal;
-use super::{USAGE_ERROR, complain, store};
+use super::{USAGE_ERROR, complain, environment, store};
 pub use crate::config::ServeArgs;
 use crate::config::{Config, TraceOptions, otel};
 use crate::decision_log::DecisionLog;
@@ -25,10 +25,13 @@ use crate::tls::{self, Endpoints, TlsError};
 /// Serves until a signal ends it. Exit code 0 after a clean stop, 1 if it could not start or run, 2 for wrong flags.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments")]
 pub fn run(args: ServeArgs) -> ExitCode {
-    let (config, tracing) = match (Config::check(&args), otel::check(|name| std::env::var_os(name))) {
-        (Ok(config), Ok(tracing)) => (config, tracing),
-        (config, tracing) => {
+    let is_set = |name: &str| std::env::var_os(name).is_some();
+    let of_probes = environment::of_service(is_set, args.tls.tls_client_ca.is_some());
+    let (config, tracing) = match (Config::check(&args), otel::check(|name| std::env::var_os(name)), &of_probes) {
+        (Ok(config), Ok(tracing), None) => (config, tracing),
+        (config, tracing, _) => {
             config.err().into_iter().chain(tracing.err()).flatten().for_each(complain);
+            of_probes.iter().for_each(complain);
             return ExitCode::from(USAGE_ERROR);
         }
     };
@@ -51,20 +54,46 @@ pub fn run(args: ServeArgs) -> ExitCode {
 /// When calls have taken all the time there was, the decision log is still given so long.
 const LEAST_LOG_END: Duration = Duration::from_millis(100);
 
+/// Threads for what may wait for a disk: the first load, certificates, metrics and their upkeep. As many as that, so that
+/// none waits for another whose disk hangs; and no more, however many ask for metrics.
+const MOST_WAITING: usize = 4;
+
 /// For everything but calls: those are served by threads of their own.
 fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_current_thread().thread_name("iamd").enable_all().build()
+    Builder::new_current_thread().thread_name("iamd").max_blocking_threads(MOST_WAITING).enable_all().build()
+}
+
+/// Serves, and ends the decision log whatever came of that: a start that fails has a stop in it, too. The error is for people.
+async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), String> {
+    let threads = config.worker_threads.unwrap_or_else(workers::default_count);
+    let log = config.decision_log.as_ref().map(|options| DecisionLog::open(options, threads)).transpose()?;
+    let served = serve_logged(config, tracing, threads, log.as_ref()).await;
+    let soon = Instant::now() + LEAST_LOG_END;
+    let (deadline, traces) = served.as_ref().map_or((soon, None), |end| (end.deadline.max(soon), end.traces.as_ref()));
+    log.iter().for_each(|log| log.stop(deadline));
+    traces.iter().for_each(|traces| traces.stop(deadline));
+    served.map(drop)
+}
+
+/// How serving ended.
+struct End {
+    /// Until when what is left is written and sent.
+    deadline: Instant,
+    traces: Option<Arc<Traces>>,
 }
 
 /// Binds, loads, serves, drains. The error is for people.
-async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), String> {
+async fn serve_logged(
+    config: &Config,
+    tracing: Option<&TraceOptions>,
+    threads: usize,
+    log: Option<&Arc<DecisionLog>>,
+) -> Result<End, String> {
     let no_signals = |error| format!("cannot listen for signals: {error}");
     let mut signals = StopSignals::listen().map_err(no_signals)?;
     let hangups = Hangups::listen().map_err(no_signals)?;
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
-    let threads = config.worker_threads.unwrap_or_else(workers::default_count);
-    let log = config.decision_log.as_ref().map(|options| DecisionLog::open(options, threads)).transpose()?;
-    let mut state = State::new(&config.limits, Arc::clone(&metrics)).with_decision_log(log.clone());
+    let mut state = State::new(&config.limits, Arc::clone(&metrics)).with_decision_log(log.cloned());
     state.tls = certificates(config)?;
     state.traces = tracing.map(traces).transpose()?;
     let state = Arc::new(state);
@@ -77,12 +106,12 @@ async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), St
     let loading_since = Instant::now();
     let engine = tokio::select! {
         loaded = load(config) => loaded?,
-        _ = signals.next() => return Ok(()),
+        _ = signals.next() => return Ok(End { deadline: Instant::now(), traces: state.traces.clone() }),
     };
     let reloading = start_reloading(config, &engine, loading_since, Arc::clone(&metrics))?;
     let reload = Arc::clone(&reloading.status);
     let keeping = keep_certificates(config, &state, metrics);
-    let logged = log.clone();
+    let logged = log.cloned();
     hangups.forward(move || {
         reloading.wake();
         keeping.wake();
@@ -101,12 +130,10 @@ async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), St
     }
     let deadline = Instant::now() + config.drain.timeout;
     let deadline = match shutdown::drain(&state, running, &mut signals, config.drain).await {
-        Drained::InTime => deadline.max(Instant::now() + LEAST_LOG_END),
-        Drained::AtOnce => Instant::now() + LEAST_LOG_END,
+        Drained::InTime => deadline,
+        Drained::AtOnce => Instant::now(),
     };
-    log.iter().for_each(|log| log.stop(deadline));
-    state.traces.iter().for_each(|traces| traces.stop(deadline));
-    Ok(())
+    Ok(End { deadline, traces: state.traces.clone() })
 }
 
 /// What TLS needs, if it is wanted; before any port is open.

@@ -1,10 +1,10 @@
 //! Decisions on their way to the writer: many in one piece of memory.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::{Decided, Origin};
-use crate::access::Explanation;
+use super::{Decided, Origin, now_us};
+use crate::access::{Explanation, StatementRef};
 
 /// A chunk is handed over when it has so many bytes: some hundred decisions.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -15,8 +15,14 @@ const LONGEST_CHUNK: Duration = Duration::from_secs(1);
 /// What a chunk that grew beyond this takes is given back.
 const KEPT_BYTES: usize = 4 * CHUNK_BYTES;
 
-/// An explanation is shared with the cache, which may forget it: then it takes about so much.
-const EXPLANATION_BYTES: usize = 512;
+/// What an explanation takes. It is shared with the cache, which may forget it, and its texts with a snapshot, which may go:
+/// each is counted as if this were its only owner.
+fn explanation_bytes(Explanation { statements, missing_context_keys }: &Explanation) -> usize {
+    let texts = |StatementRef { policy, sid, file, .. }: &StatementRef| policy.len() + sid.len() + file.len();
+    let statements = statements.iter().map(|statement| size_of::<StatementRef>() + texts(statement));
+    let keys = missing_context_keys.iter().map(|key| size_of::<String>() + key.len());
+    size_of::<Explanation>() + statements.sum::<usize>() + keys.sum::<usize>()
+}
 
 /// A decision that is to be queued.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +39,7 @@ impl New<'_> {
     /// What it takes in the queue.
     pub(super) fn weight(&self) -> usize {
         let texts: usize = self.origin.texts().iter().map(|text| text.len()).sum();
-        let explanation = if self.explanation.is_some() { EXPLANATION_BYTES } else { 0 };
+        let explanation = self.explanation.map_or(0, |explanation| explanation_bytes(explanation));
         self.message.len() + texts + size_of::<Entry>() + explanation
     }
 }
@@ -69,6 +75,8 @@ pub(super) struct Queued<'a> {
 #[derive(Debug)]
 pub(super) struct Chunk {
     began: Instant,
+    /// Nothing later is taken.
+    until: Instant,
     began_us: i64,
     bytes: Vec<u8>,
     entries: Vec<Entry>,
@@ -77,12 +85,18 @@ pub(super) struct Chunk {
 
 impl Chunk {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), began_us: now_us(), bytes: Vec::new(), entries: Vec::new(), weight: 0 }
+        let (began, until) = (Instant::now(), Instant::now() + LONGEST_CHUNK);
+        Self { began, until, began_us: now_us(), bytes: Vec::new(), entries: Vec::new(), weight: 0 }
     }
 
     /// What it takes in the queue.
     pub(super) fn weight(&self) -> usize {
         self.weight
+    }
+
+    /// The memory that it keeps when it is emptied.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -95,21 +109,23 @@ impl Chunk {
 
     /// Whether there is room for this one.
     pub(super) fn takes(&self, new: &New<'_>, weight: usize) -> bool {
-        self.is_empty()
-            || self.weight + weight <= CHUNK_BYTES && new.at.saturating_duration_since(self.began) <= LONGEST_CHUNK
+        self.is_empty() || self.weight + weight <= CHUNK_BYTES && new.at <= self.until
     }
 
     pub(super) fn append(&mut self, new: &New<'_>, weight: usize) {
         if self.is_empty() {
-            (self.began, self.began_us) = (new.at, now_us());
+            (self.began, self.until, self.began_us) = (new.at, new.at + LONGEST_CHUNK, now_us());
         }
-        let mut end = self.bytes.len();
-        let [request_id, traceparent, peer] = new.origin.texts();
-        let ends = [new.message, request_id, traceparent, peer].map(|text| {
-            self.bytes.extend_from_slice(text);
-            end += text.len();
-            end
-        });
+        self.bytes.extend_from_slice(new.message);
+        let mut ends = [self.bytes.len(); 4];
+        let [_, of_texts @ ..] = &mut ends;
+        for (end, text) in of_texts.iter_mut().zip(new.origin.texts()) {
+            // Most calls bring none of them.
+            if !text.is_empty() {
+                self.bytes.extend_from_slice(text);
+            }
+            *end = self.bytes.len();
+        }
         let New { decided, explanation, at, took, .. } = *new;
         let explanation = explanation.map(Arc::clone);
         self.entries.push(Entry { decided, explanation, at, took, number: new.origin.number, ends });
@@ -143,7 +159,7 @@ impl Chunk {
 
     /// Its memory, to be used again.
     pub(super) fn emptied(mut self) -> Self {
-        if self.bytes.capacity() > KEPT_BYTES {
+        if self.capacity() > KEPT_BYTES {
             return Self::new();
         }
         self.bytes.clear();
@@ -151,9 +167,4 @@ impl Chunk {
         self.weight = 0;
         self
     }
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::text::put_hex;
+use super::text::{put_hex, put_text};
 use crate::access::fold_key;
 use crate::config::MaskOptions;
 use crate::finding::io_words;
@@ -82,7 +82,15 @@ pub(super) struct Masks {
     /// Keyed with the secret, and nothing read yet.
     keyed: Option<Hmac<Sha256>>,
     /// What was found out before: callers ask with the same few keys.
-    known: HashMap<Box<[u8]>, Mask, foldhash::quality::RandomState>,
+    known: HashMap<Box<[u8]>, Known, foldhash::quality::RandomState>,
+}
+
+/// What is known of a key.
+#[derive(Clone)]
+struct Known {
+    mask: Mask,
+    /// The key in quotes, with a colon behind it.
+    name: Box<[u8]>,
 }
 
 /// Callers may make keys up; with so many of them, it is forgotten what was found out.
@@ -122,17 +130,36 @@ impl Masks {
 
     /// What becomes of the values of this key.
     pub(super) fn of(&mut self, key: &[u8]) -> Mask {
-        if let Some(mask) = self.known.get(key) {
+        match self.known.get(key) {
+            Some(known) => known.mask,
+            None => self.learn(key).mask,
+        }
+    }
+
+    /// Writes a key as the name of its values, and says what becomes of them.
+    pub(super) fn put_name(&mut self, out: &mut Vec<u8>, key: &[u8]) -> Mask {
+        if let Some(Known { mask, name }) = self.known.get(key) {
+            out.extend_from_slice(name);
             return *mask;
         }
-        let mask = self.find(&fold_key(&String::from_utf8_lossy(key)));
+        let Known { mask, name } = self.learn(key);
+        out.extend_from_slice(&name);
+        mask
+    }
+
+    #[cold]
+    fn learn(&mut self, key: &[u8]) -> Known {
+        let mut name = Vec::with_capacity(key.len() + 3);
+        put_text(&mut name, key);
+        name.push(b':');
+        let known = Known { mask: self.find(&fold_key(&String::from_utf8_lossy(key))), name: name.into() };
         if key.len() <= LONGEST_KNOWN {
             if self.known.len() >= MOST_KNOWN {
                 self.known.clear();
             }
-            self.known.insert(key.into(), mask);
+            self.known.insert(key.into(), known.clone());
         }
-        mask
+        known
     }
 
     /// What is said to be dropped is, whatever else is said.

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Ids of requests are longer nowhere; what is longer is not taken for one.
 const MOST_ID_BYTES: usize = 128;
+
+/// Made once: a name as text would be read at each call.
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is logged of each request of a call.
 #[derive(Clone, Debug)]
@@ -18,17 +22,17 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Of a call with these headers, from a peer of this name.
-    pub(super) fn new(headers: &HeaderMap, peer: Option<&Arc<str>>, number: impl FnOnce() -> u64) -> Self {
-        let request_id = headers.get("x-request-id").filter(|id| is_id(id.as_bytes())).cloned();
-        let traceparent = headers.get("traceparent").filter(|trace| trace_ids(trace.as_bytes()).is_some()).cloned();
+    /// Of a call with these headers, from a peer of this name, in the trace that begins with the call if one does.
+    pub(super) fn new(
+        headers: &HeaderMap,
+        peer: Option<&Arc<str>>,
+        root: Option<HeaderValue>,
+        number: impl FnOnce() -> u64,
+    ) -> Self {
+        let request_id = headers.get(&X_REQUEST_ID).filter(|id| is_id(id.as_bytes())).cloned();
+        let sent = || headers.get(&TRACEPARENT).filter(|trace| trace_ids(trace.as_bytes()).is_some()).cloned();
         let number = if request_id.is_some() { 0 } else { number() };
-        Self { number, request_id, traceparent, peer: peer.cloned() }
-    }
-
-    /// In the trace that begins with the call, if one does.
-    pub(super) fn rooted(self, root: Option<HeaderValue>) -> Self {
-        Self { traceparent: root.or(self.traceparent), ..self }
+        Self { number, request_id, traceparent: root.or_else(sent), peer: peer.cloned() }
     }
 
     /// The id that the call brought, its trace and its peer's name; empty where there is none.
@@ -100,7 +104,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("x-request-id", id.parse().unwrap());
             headers.insert("traceparent", trace.parse().unwrap());
-            let origin = Origin::new(&headers, Some(&"spiffe://a/b".into()), || 7);
+            let origin = Origin::new(&headers, Some(&"spiffe://a/b".into()), None, || 7);
             let [id, trace, peer] = origin.texts().map(|text| String::from_utf8(text.to_vec()).unwrap());
             (origin.number, id, trace, peer)
         };
@@ -108,9 +112,11 @@ mod tests {
         assert_eq!(origin("abc-1", TRACE), (0, "abc-1".to_owned(), TRACE.to_owned(), peer.clone()));
         assert_eq!(origin("with blank", "00-1"), (7, String::new(), String::new(), peer.clone()));
         assert_eq!(origin(&"x".repeat(129), ""), (7, String::new(), String::new(), peer));
-        let nothing = Origin::new(&HeaderMap::new(), None, || 9);
-        assert_eq!(nothing.texts(), [b"", b"", b""]);
-        let rooted = nothing.rooted(None).rooted(Some(HeaderValue::from_static(TRACE))).rooted(None);
+        let nothing = Origin::new(&HeaderMap::new(), None, None, || 9);
+        assert_eq!((nothing.number, nothing.texts()), (9, [&b""[..]; 3]));
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", TRACE.replace("-00f", "-11f").parse().unwrap());
+        let rooted = Origin::new(&headers, None, Some(HeaderValue::from_static(TRACE)), || 9);
         assert_eq!(rooted.texts(), [b"", TRACE.as_bytes(), b""]);
     }
 }

@@ -32,10 +32,12 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Queue {
     when_full: WhenFull,
-    /// Bytes that it holds at most.
+    /// Bytes that it takes at most.
     limit: usize,
     /// Bytes that it holds, those in the writer's hands included.
     held: AtomicUsize,
+    /// Bytes of chunks that wait to be filled again.
+    spare: AtomicUsize,
     /// Decisions in the writer's hands.
     in_hand: AtomicUsize,
     lanes: Box<[Lane]>,
@@ -61,11 +63,12 @@ struct Lane(Mutex<Chunks>);
 struct Chunks {
     closed: VecDeque<Chunk>,
     open: Chunk,
-    /// Written and emptied, to be filled again: fresh memory costs more than what is written into it.
+    /// Written and emptied, to be filled again: fresh memory costs more than what is written into it. They are given up
+    /// where decisions want their room.
     spare: Vec<Chunk>,
 }
 
-/// Chunks that a lane keeps to fill them again: a mebibyte.
+/// Chunks that a lane keeps to fill them again.
 const MOST_SPARE: usize = 16;
 
 impl Queue {
@@ -75,6 +78,7 @@ impl Queue {
             when_full,
             limit,
             held: AtomicUsize::new(0),
+            spare: AtomicUsize::new(0),
             in_hand: AtomicUsize::new(0),
             lanes: (0..threads.clamp(1, MOST_LANES)).map(|_| lane()).collect(),
             writer: OnceLock::new(),
@@ -98,7 +102,7 @@ impl Queue {
         }
         let mut lane = self.lock(self.own_lane());
         if !lane.open.takes(new, weight) {
-            let full = lane.turn_over();
+            let full = lane.turn_over(&self.spare);
             lane.closed.push_back(full);
         }
         lane.open.append(new, weight);
@@ -111,8 +115,14 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether there was room, and is taken. No lane is to be locked meanwhile.
     fn reserve(&self, weight: usize) -> bool {
-        let fits = self.held.fetch_add(weight, Ordering::SeqCst).saturating_add(weight) <= self.limit;
+        self.try_reserve(weight) || self.give_up_spare() && self.try_reserve(weight)
+    }
+
+    fn try_reserve(&self, weight: usize) -> bool {
+        let held = self.held.fetch_add(weight, Ordering::SeqCst).saturating_add(weight);
+        let fits = held.saturating_add(self.spare.load(Ordering::Relaxed)) <= self.limit;
         if !fits {
             self.held.fetch_sub(weight, Ordering::SeqCst);
         }
@@ -128,6 +138,19 @@ impl Queue {
             WhenFull::DropOldest => self.drop_oldest(weight, counts),
             WhenFull::Block(timeout) => self.wait_for_room(weight, timeout),
         }
+    }
+
+    /// Whether there was any.
+    #[cold]
+    fn give_up_spare(&self) -> bool {
+        let lanes = 0..self.lanes.len();
+        let given_up = lanes.map(|lane| {
+            let spare = std::mem::take(&mut self.lock(lane).spare);
+            spare.iter().map(Chunk::capacity).sum::<usize>()
+        });
+        let bytes = given_up.sum();
+        self.spare.fetch_sub(bytes, Ordering::Relaxed);
+        bytes > 0
     }
 
     #[cold]
@@ -151,7 +174,7 @@ impl Queue {
         let own = self.own_lane();
         let why = if counts.is_failing() { Lost::WriteFailed } else { Lost::QueueFull };
         for lane in (0..self.lanes.len()).map(|step| (own + step) % self.lanes.len()) {
-            while let Some(chunk) = self.lock(lane).oldest() {
+            while let Some(chunk) = self.take_oldest(lane) {
                 self.held.fetch_sub(chunk.weight(), Ordering::SeqCst);
                 counts.lost(why, chunk.len());
                 if self.reserve(weight) {
@@ -160,6 +183,11 @@ impl Queue {
             }
         }
         false
+    }
+
+    /// The lane is free again when this returns: what has become of the chunk may be logged.
+    fn take_oldest(&self, lane: usize) -> Option<Chunk> {
+        self.lock(lane).oldest(&self.spare)
     }
 
     fn wait_for_room(&self, weight: usize, timeout: Duration) -> bool {
@@ -208,6 +236,12 @@ impl Queue {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// The memory that is kept to be filled again.
+    #[cfg(test)]
+    pub(super) fn spare_bytes(&self) -> usize {
+        self.spare.load(Ordering::Relaxed)
+    }
+
     pub(super) fn ask_to_reopen(&self) {
         self.reopen.store(true, Ordering::SeqCst);
         self.wake();
@@ -236,7 +270,7 @@ impl Queue {
     pub(super) fn take(&self, lane: usize) -> Option<(Chunk, bool)> {
         let mut lane = self.lock(lane);
         let is_last = lane.closed.is_empty();
-        let chunk = lane.oldest()?;
+        let chunk = lane.oldest(&self.spare)?;
         self.in_hand.store(chunk.len(), Ordering::Relaxed);
         Some((chunk, is_last))
     }
@@ -248,10 +282,14 @@ impl Queue {
     /// A chunk that was taken from a lane is written.
     pub(super) fn done(&self, lane: usize, chunk: Chunk) {
         self.in_hand.store(0, Ordering::Relaxed);
-        self.held.fetch_sub(chunk.weight(), Ordering::SeqCst);
+        let held = self.held.fetch_sub(chunk.weight(), Ordering::SeqCst).saturating_sub(chunk.weight());
         let emptied = chunk.emptied();
+        let bytes = emptied.capacity();
+        let taken = held.saturating_add(self.spare.load(Ordering::Relaxed)).saturating_add(bytes);
         let mut lane = self.lock(lane);
-        if lane.spare.len() < MOST_SPARE {
+        if lane.spare.len() < MOST_SPARE && taken <= self.limit {
+            // INVARIANT: under the lane's lock, so that whoever takes it out takes it off afterwards.
+            self.spare.fetch_add(bytes, Ordering::Relaxed);
             lane.spare.push(emptied);
         }
         drop(lane);
@@ -285,16 +323,17 @@ impl Chunks {
         self.closed.iter().map(Chunk::len).sum::<usize>() + self.open.len()
     }
 
-    fn oldest(&mut self) -> Option<Chunk> {
+    fn oldest(&mut self, spare: &AtomicUsize) -> Option<Chunk> {
         if let Some(chunk) = self.closed.pop_front() {
             return Some(chunk);
         }
-        (!self.open.is_empty()).then(|| self.turn_over())
+        (!self.open.is_empty()).then(|| self.turn_over(spare))
     }
 
-    /// Puts an empty chunk in place of the open one.
-    fn turn_over(&mut self) -> Chunk {
-        let empty = self.spare.pop().unwrap_or_else(Chunk::new);
-        std::mem::replace(&mut self.open, empty)
+    /// Puts an empty chunk in place of the open one: a spare one, if there is one, of which so many bytes are counted.
+    fn turn_over(&mut self, spare: &AtomicUsize) -> Chunk {
+        let empty = self.spare.pop();
+        spare.fetch_sub(empty.as_ref().map_or(0, Chunk::capacity), Ordering::Relaxed);
+        std::mem::replace(&mut self.open, empty.unwrap_or_else(Chunk::new))
     }
 }

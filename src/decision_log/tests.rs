@@ -9,6 +9,7 @@ use super::line::Lines;
 use super::mask::Masks;
 use super::read::{self, Line};
 use super::*;
+use crate::access::Explanation;
 use crate::config::{LogFilter, LogTarget, MaskOptions, Rotation, WhenFull};
 use crate::directory::Directory;
 use crate::proto::v1::{ContextValues, IsAuthorizedRequest};
@@ -41,7 +42,7 @@ fn decided(place: Place) -> Decided {
 }
 
 fn line(message: &[u8], full: bool) -> String {
-    line_of(message, &Origin::new(&HeaderMap::new(), None, || 5), full)
+    line_of(message, &Origin::new(&HeaderMap::new(), None, None, || 5), full)
 }
 
 fn line_of(message: &[u8], origin: &Origin, full: bool) -> String {
@@ -113,7 +114,7 @@ fn a_line_names_the_peer_and_the_trace() {
     let mut headers = HeaderMap::new();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     headers.insert("traceparent", trace.parse().unwrap());
-    let origin = Origin::new(&headers, Some(&"spiffe://prod/\"shop\"".into()), || 5);
+    let origin = Origin::new(&headers, Some(&"spiffe://prod/\"shop\"".into()), None, || 5);
     let line: serde_json::Value = serde_json::from_str(&line_of(b"", &origin, true)).unwrap();
     assert_eq!(line["peer"], "spiffe://prod/\"shop\"");
     assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
@@ -171,23 +172,99 @@ fn nothing_is_lost_between_many_threads_and_the_writer() {
     assert_eq!(reading.bytes, text.len() as u64);
 }
 
+/// Queues a decision about a request of so many bytes.
+fn push(queue: &Queue, counts: &Counts, bytes: usize, explanation: Option<&Arc<Explanation>>) {
+    let origin = Origin::new(&HeaderMap::new(), None, None, || 5);
+    let (at, decided, took) = (Instant::now(), decided(Place::Alone), Duration::from_nanos(9));
+    let message = vec![0; bytes];
+    queue.push(&New { message: &message, origin: &origin, decided, explanation, at, took }, counts).unwrap();
+}
+
 #[test]
 fn what_is_larger_than_the_queue_is_counted() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = DecisionLogOptions { queue_bytes: 1_000, ..options(&folder.path().join("log")) };
-    let queue = Queue::new(options.when_full, options.queue_bytes, 1);
+    let queue = Queue::new(WhenFull::DropNewest, 1_000, 1);
     let counts = Counts::default();
-    let origin = Origin::new(&HeaderMap::new(), None, || 5);
-    let (at, decided) = (Instant::now(), decided(Place::Alone));
-    let push = |bytes: usize| {
-        let message = vec![0; bytes];
-        let new =
-            New { message: &message, origin: &origin, decided, explanation: None, at, took: Duration::from_nanos(9) };
-        queue.push(&new, &counts).unwrap();
-    };
-    push(1_000);
-    push(500);
-    push(500);
+    push(&queue, &counts, 1_000, None);
+    push(&queue, &counts, 500, None);
+    push(&queue, &counts, 500, None);
     assert_eq!(counts.lost_so_far(), [1, 0, 1, 0, 0, 0]);
     assert_eq!(queue.entries(), 1);
+}
+
+#[test]
+fn an_explanation_takes_what_it_says() {
+    let queue = Queue::new(WhenFull::DropNewest, 1 << 20, 1);
+    let counts = Counts::default();
+    push(&queue, &counts, 0, None);
+    let entry = queue.held_bytes();
+    let missing_context_keys = vec!["k".repeat(10_000), "k".repeat(20_000)];
+    let explanation = Arc::new(Explanation { statements: vec![], missing_context_keys });
+    push(&queue, &counts, 0, Some(&explanation));
+    let more = queue.held_bytes() - 2 * entry;
+    assert!((30_000..30_200).contains(&more), "{more}");
+}
+
+#[test]
+fn what_is_kept_to_be_filled_again_takes_no_room_from_decisions() {
+    let queue = Queue::new(WhenFull::DropNewest, 200_000, 1);
+    let counts = Counts::default();
+    let fill = || (0..3).for_each(|_| push(&queue, &counts, 60_000, None));
+    let empty = || {
+        while let Some((chunk, _)) = queue.take(0) {
+            queue.done(0, chunk);
+        }
+    };
+    fill();
+    assert_eq!((queue.held_bytes() / 60_000, queue.spare_bytes()), (3, 0));
+    empty();
+    let kept = queue.spare_bytes();
+    assert!((60_000..=200_000).contains(&kept), "{kept}");
+    push(&queue, &counts, 190_000, None);
+    assert_eq!((queue.entries(), queue.spare_bytes()), (1, 0));
+    empty();
+    assert!(queue.spare_bytes() <= 200_000);
+    assert_eq!(counts.lost_so_far(), [0; 6]);
+}
+
+/// A log of the service that asks, whenever it is told something, how much waits.
+struct Asking(Arc<Queue>, std::sync::mpsc::Sender<usize>);
+
+impl tracing::Subscriber for Asking {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.1.send(self.0.entries()).unwrap();
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn no_lane_is_locked_while_a_loss_is_logged() {
+    let queue = Queue::new(WhenFull::DropOldest, 1_000, 1);
+    let (sender, heard) = std::sync::mpsc::channel();
+    let queue = Arc::new(queue);
+    let asking = Asking(Arc::clone(&queue), sender);
+    let pushing = std::thread::spawn(move || {
+        tracing::subscriber::with_default(asking, || {
+            let counts = Counts::default();
+            push(&queue, &counts, 500, None);
+            push(&queue, &counts, 501, None);
+            assert_eq!(counts.lost_so_far(), [1, 0, 0, 0, 0, 0]);
+        });
+    });
+    assert_eq!(heard.recv_timeout(Duration::from_secs(10)), Ok(0));
+    pushing.join().unwrap();
 }

@@ -4,14 +4,14 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::counts::{Lost, LostCounts};
 use super::entry::Chunk;
 use super::line::Lines;
 use super::mask::Masks;
 use super::sink::Sink;
+use super::{Shared, now_us};
 use crate::config::DecisionLogOptions;
 use crate::finding::io_words;
 
@@ -215,9 +215,4 @@ impl Writer {
             }
         }
     }
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -154,12 +154,15 @@ fn heard(event: notify::Result<Event>, reach: &Reach, told: &Mutex<Told>, wakes:
     }
 }
 
-/// Opening and reading is what we do ourselves, and changes nothing.
 fn matters(event: &Event, reach: &Reach) -> bool {
-    let writes = match event.kind {
+    let here = event.paths.is_empty() || event.paths.iter().any(|path| reach.concerns(path));
+    event.need_rescan() || is_change(event) && here
+}
+
+/// Whether something may be another than before. Opening and reading is what we do ourselves, and changes nothing.
+pub fn is_change(event: &Event) -> bool {
+    match event.kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
         EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
-    };
-    let here = event.paths.is_empty() || event.paths.iter().any(|path| reach.concerns(path));
-    event.need_rescan() || writes && here
+    }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use prost::bytes::Bytes;
 use tokio::time::Sleep;
@@ -39,15 +39,14 @@ pub struct Calls {
     authorization: Arc<Authorization>,
     others: Routes,
     state: Arc<State>,
-    request_timeout: Duration,
     /// Who is at the other end, if it has said so.
     peer: Option<Arc<str>>,
 }
 
 impl Calls {
     /// `authorization` is reached directly, everything else through its routes.
-    pub fn new(authorization: Authorization, others: Routes, state: Arc<State>, request_timeout: Duration) -> Self {
-        Self { authorization: Arc::new(authorization), others, state, request_timeout, peer: None }
+    pub fn new(authorization: Authorization, others: Routes, state: Arc<State>) -> Self {
+        Self { authorization: Arc::new(authorization), others, state, peer: None }
     }
 
     /// For the calls of this peer.
@@ -79,14 +78,13 @@ impl Calls {
         let authorization = Arc::clone(&self.authorization);
         let hearers = self.hearers(call, request.headers());
         match rpc {
-            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body()).heard_by(hearers)),
-            Rpc::BatchIsAuthorized => {
-                Answer::Batch(Box::new(Batch::new(authorization, request.into_body()).heard_by(hearers)))
-            }
+            Rpc::IsAuthorized => Answer::Unary(Unary::new(authorization, request.into_body(), hearers)),
+            Rpc::BatchIsAuthorized => Answer::Batch(Box::new(Batch::new(authorization, request.into_body(), hearers))),
             Rpc::StreamIsAuthorized => {
-                let answers = Answers::new(authorization, request.into_body(), timeout).heard_by(hearers);
+                let answers = Answers::new(authorization, request.into_body(), timeout, hearers);
                 Answer::Stream(Some(Box::new(answers)))
             }
+            Rpc::Unknown if request.method() == Method::CONNECT => Answer::Tunnel,
             Rpc::HealthCheck | Rpc::HealthWatch | Rpc::ReflectionV1 | Rpc::ReflectionV1Alpha | Rpc::Unknown => {
                 Answer::Other(Box::new(self.others.clone().call(request.map(Body::new))))
             }
@@ -123,7 +121,7 @@ impl Calls {
             Shed::InFlight | Shed::Connections | Shed::Queue => convert::overloaded(self.state.in_flight.limit()),
         };
         let answer = if rpc.is_unary() {
-            Answer::Unread(Box::new(Unread::new(body, status, self.request_timeout)))
+            Answer::Unread(Box::new(Unread::new(body, status, self.state.request_timeout)))
         } else {
             Answer::Refused(Some(status))
         };
@@ -137,7 +135,8 @@ impl Calls {
         if !rpc.is_unary() && rpc != Rpc::HealthWatch {
             return of_client;
         }
-        Some(of_client.map_or(self.request_timeout, |timeout| timeout.min(self.request_timeout)))
+        let longest = self.state.request_timeout;
+        Some(of_client.map_or(longest, |timeout| timeout.min(longest)))
     }
 }
 
@@ -219,6 +218,8 @@ enum Answer<B> {
     /// Taken once: it begins at once.
     Stream(Option<Box<Answers<B>>>),
     Other(Box<<Routes as tower::Service<Request<Body>>>::Future>),
+    /// What is asked for is no call. An answer of HTTP's that is not good, or there would be a tunnel, and a task for it.
+    Tunnel,
 }
 
 /// The answer to come.
@@ -248,6 +249,7 @@ impl<B: RequestBody> CallFuture<B> {
             Answer::Batch(batch) => ready!(batch.poll(context, in_time)).map(Content::Message),
             // INVARIANT: a future is not polled after its end.
             Answer::Stream(stream) => stream.take().map(Content::Stream).ok_or_else(convert::stopping),
+            Answer::Tunnel => return Poll::Ready(self.no_tunnel()),
             Answer::Other(future) => match ready!(Pin::new(future).poll(context)) {
                 Ok(response) => return Poll::Ready(self.pass_on(response)),
                 Err(never) => match never {},
@@ -281,7 +283,7 @@ impl<B: RequestBody> CallFuture<B> {
         let body = match std::mem::replace(&mut self.answer, Answer::Refused(None)) {
             Answer::Unary(unary) => unary.into_body(),
             Answer::Batch(batch) => batch.into_body(),
-            Answer::Refused(_) | Answer::Unread(_) | Answer::Stream(_) | Answer::Other(_) => {
+            Answer::Refused(_) | Answer::Unread(_) | Answer::Stream(_) | Answer::Other(_) | Answer::Tunnel => {
                 return Poll::Ready(self.end(status));
             }
         };
@@ -304,6 +306,13 @@ impl<B: RequestBody> CallFuture<B> {
         let mut response = status.into_http::<Body>().map(|_| CallBody { content: Content::Nothing, call: None });
         self.tell_trace(response.headers_mut());
         finish(&mut self.call, code);
+        response
+    }
+
+    fn no_tunnel(&mut self) -> Response<CallBody<B>> {
+        let mut response = Response::new(CallBody { content: Content::Nothing, call: None });
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        finish(&mut self.call, Code::Unimplemented);
         response
     }
 

@@ -15,6 +15,7 @@ use super::incoming::{Accepted, Place, StdSocket};
 use super::life::Use;
 use super::{State, handshake};
 use crate::config::ConnectionLimits;
+use crate::config::san::AllowedSan;
 use crate::tls::certificate;
 
 /// A connected socket of any kind.
@@ -29,13 +30,13 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Who the peer has proved to be: by certificate over TLS, by the kernel's word (`uid=1000`) over a Unix socket.
-    fn peer(&self) -> Option<Arc<str>> {
+    /// Who the peer has proved to be: by certificate over TLS (of names that are asked for, by one that is allowed), by the kernel's word (`uid=1000`) over a Unix socket.
+    fn peer(&self, allowed: &[AllowedSan]) -> Option<Arc<str>> {
         match self {
             Self::Tcp(_) => None,
             Self::Tls(stream) => {
                 let certificate = stream.get_ref().1.peer_certificates()?.first()?;
-                Some(certificate::identity(certificate).into())
+                Some(certificate::identity(certificate, allowed).into())
             }
             Self::Unix(stream) => Some(format!("uid={}", stream.peer_cred().ok()?.uid()).into()),
         }
@@ -106,7 +107,8 @@ impl Connection {
             }
         };
         let greeting = Greeting { missing_bytes: PREFACE_BYTES, patience: Box::pin(patience) };
-        let (peer, write_timeout) = (socket.peer(), limits.write_timeout);
+        let allowed = state.tls.grpc.as_ref().map(|endpoint| endpoint.options.allowed.as_slice());
+        let (peer, write_timeout) = (socket.peer(allowed.unwrap_or_default()), limits.write_timeout);
         Self { socket, peer, place, greeting: Some(greeting), write_timeout, stalled: None }
     }
 
@@ -224,10 +226,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
+        let shut = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            // TLS says goodbye, for which there may be no room.
             Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
             Socket::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        };
+        self.in_time(shut, context)
     }
 }

@@ -19,7 +19,8 @@ use super::answers::{self, Form};
 use super::convert::{self, Refusal};
 use super::decide::decide;
 use super::logging::{self, Asked, Hearers};
-use super::messages::{self, Messages, RequestBody, begin};
+use super::messages::{self, HEAD_BYTES, Messages, RequestBody, begin};
+use super::rarely::Rarely;
 use super::traced::Notes;
 use crate::access::Outcome;
 use crate::config::RequestLimits;
@@ -116,21 +117,15 @@ pub struct Unary<B> {
 }
 
 impl<B: RequestBody> Unary<B> {
-    /// With the body of its request.
-    pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
+    /// With the body of its request, and who hears what was decided.
+    pub fn new(authorization: Arc<Authorization>, body: B, hearers: Hearers) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
-        Self { authorization, request, hearers: Hearers::default() }
+        Self { authorization, request, hearers }
     }
 
     /// What is left of its request.
     pub fn into_body(self) -> B {
         self.request.into_body()
-    }
-
-    /// With these who hear what was decided.
-    #[must_use]
-    pub fn heard_by(self, hearers: Hearers) -> Self {
-        Self { hearers, ..self }
     }
 
     /// The answer, framed; or what `refuse` says when the request has come.
@@ -175,21 +170,15 @@ struct Deciding {
 }
 
 impl<B: RequestBody> Batch<B> {
-    /// With the body of its request.
-    pub fn new(authorization: Arc<Authorization>, body: B) -> Self {
+    /// With the body of its request, and who hears what was decided.
+    pub fn new(authorization: Arc<Authorization>, body: B, hearers: Hearers) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
-        Self { authorization, request, deciding: None, hearers: Hearers::default() }
+        Self { authorization, request, deciding: None, hearers }
     }
 
     /// What is left of its request.
     pub fn into_body(self) -> B {
         self.request.into_body()
-    }
-
-    /// With these who hear what was decided.
-    #[must_use]
-    pub fn heard_by(self, hearers: Hearers) -> Self {
-        Self { hearers, ..self }
     }
 
     /// The answer, framed; or what `refuse` says when the request has come.
@@ -271,15 +260,47 @@ const ANSWER_BYTES: usize = 16;
 pub struct Answers<B> {
     authorization: Arc<Authorization>,
     messages: Messages<B>,
-    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
-    timeout: Option<Duration>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    /// Why it ends before its client ends it.
+    interruption: Rarely<Interrupted>,
+    interrupted: Option<Interrupted>,
     /// While a request has arrived in part.
     rest: Option<Pin<Box<Sleep>>>,
     /// Whether others get their turn before the next request is looked at.
     yields: bool,
     end: Option<Status>,
     hearers: Hearers,
+}
+
+/// Why a stream ends before its client ends it.
+#[derive(Clone, Debug)]
+struct Interrupted {
+    status: Status,
+    /// Of what its client sends, so many bytes are answered first. Bounded, since a client need never pause.
+    rest: usize,
+}
+
+/// Waits until the service stops (what has arrived is answered then), or the client's time is up.
+fn interruption(state: &State, timeout: Option<Duration>) -> Rarely<Interrupted> {
+    let stopped = state.stopped();
+    let window = state.window_bytes;
+    // Without a runtime there is no clock; with one, it runs from here on.
+    let deadline = timeout.map(|timeout| (tokio::time::sleep(timeout), timeout));
+    Rarely::new(async move {
+        let late = async {
+            match deadline {
+                Some((sleep, timeout)) => {
+                    sleep.await;
+                    Interrupted { status: convert::deadline_exceeded(timeout), rest: 0 }
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopped => Interrupted { status: convert::stopping(), rest: window },
+            late = late => late,
+        }
+    })
 }
 
 impl<B> std::fmt::Debug for Answers<B> {
@@ -289,35 +310,23 @@ impl<B> std::fmt::Debug for Answers<B> {
 }
 
 impl<B: RequestBody> Answers<B> {
-    /// With the body of its requests; `timeout` is the client's.
-    pub fn new(authorization: Arc<Authorization>, body: B, timeout: Option<Duration>) -> Self {
+    /// With the body of its requests, and who hears what was decided; `timeout` is the client's.
+    pub fn new(authorization: Arc<Authorization>, body: B, timeout: Option<Duration>, hearers: Hearers) -> Self {
         let messages = Messages::new(body, authorization.state.request_bytes);
-        let stopped = Box::pin(authorization.state.stopped());
-        // Without a runtime there is no clock; with one, it runs from here on.
-        let deadline = timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout)));
-        Self {
-            authorization,
-            messages,
-            stopped,
-            timeout,
-            deadline,
-            rest: None,
-            yields: false,
-            end: None,
-            hearers: Hearers::default(),
-        }
-    }
-
-    /// With these who hear what was decided.
-    #[must_use]
-    pub fn heard_by(self, hearers: Hearers) -> Self {
-        Self { hearers, ..self }
+        let interruption = interruption(&authorization.state, timeout);
+        Self { authorization, messages, interruption, interrupted: None, rest: None, yields: false, end: None, hearers }
     }
 
     /// The next answers in their frames, or how the stream ended.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
         if let Some(end) = self.end.take() {
             return Poll::Ready(Err(end));
+        }
+        // Asked at each turn: a stream that its client keeps full never waits for anything.
+        if self.interrupted.is_none()
+            && let Poll::Ready(interrupted) = self.interruption.poll(context)
+        {
+            self.interrupted = Some(interrupted);
         }
         if std::mem::take(&mut self.yields) {
             context.waker().wake_by_ref();
@@ -327,7 +336,7 @@ impl<B: RequestBody> Answers<B> {
         let end = self.gather(&mut out, context);
         match (out.is_empty(), end) {
             (true, Poll::Ready(end)) => Poll::Ready(Err(end)),
-            (true, Poll::Pending) => self.interruption(context).map(Err),
+            (true, Poll::Pending) => self.poll_silence(context).map(Err),
             (false, end) => {
                 self.rest = None;
                 if let Poll::Ready(end) = end {
@@ -341,11 +350,18 @@ impl<B: RequestBody> Answers<B> {
     /// Answers what has arrived, for a turn: pending then, too.
     fn gather(&mut self, out: &mut BytesMut, context: &mut Context<'_>) -> Poll<Status> {
         for _ in 0..TURN {
+            if let Some(Interrupted { status, rest: 0 }) = &self.interrupted {
+                return Poll::Ready(status.clone());
+            }
             let message = match ready!(self.messages.poll_next(context)) {
                 Some(Ok(message)) => message,
                 Some(Err(status)) => return Poll::Ready(status),
                 None => return Poll::Ready(Status::ok("")),
             };
+            if let Some(interrupted) = &mut self.interrupted {
+                // Its length is sent, too: that an empty message takes nothing must not make it go on for ever.
+                interrupted.rest = interrupted.rest.saturating_sub(HEAD_BYTES + message.len());
+            }
             if let Err(refusal) = self.answer(&message, out) {
                 return Poll::Ready(refusal.status());
             }
@@ -383,15 +399,10 @@ impl<B: RequestBody> Answers<B> {
         Ok(())
     }
 
-    /// Why nothing more is waited for: the service stops (what has arrived is answered by then), or time is up.
-    fn interruption(&mut self, context: &mut Context<'_>) -> Poll<Status> {
-        if self.stopped.as_mut().poll(context).is_ready() {
-            return Poll::Ready(convert::stopping());
-        }
-        if let (Some(deadline), Some(timeout)) = (&mut self.deadline, self.timeout)
-            && deadline.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(convert::deadline_exceeded(timeout));
+    /// How it ends though nothing has arrived: it was interrupted, or the rest of a request does not come.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+        if let Some(Interrupted { status, .. }) = self.interrupted.take() {
+            return Poll::Ready(status);
         }
         if !self.messages.is_in_the_middle() {
             self.rest = None;

@@ -45,6 +45,18 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Gather {
     }
 }
 
+/// While a connection is polled. If that ends in a fault, what was gathered for it ends with it: the next connection of the
+/// thread would take it for its own.
+struct Gathering;
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            drop(ARRIVED.take());
+        }
+    }
+}
+
 /// Answers what was gathered; whether there was anything.
 fn answer_arrived(usage: &Use, write_timeout: Duration) -> bool {
     let mut calls = ARRIVED.take();
@@ -56,7 +68,8 @@ fn answer_arrived(usage: &Use, write_timeout: Duration) -> bool {
             tokio::spawn(Patient::new(waiting, write_timeout, usage.open()));
         }
     }
-    // Its memory is used again. INVARIANT: nothing was gathered meanwhile, only a connection's poll does that.
+    // Its memory is used again. INVARIANT: nothing was gathered meanwhile: only a connection's poll does that, and a tunnel
+    // (CONNECT), which no call becomes.
     ARRIVED.set(calls);
     any
 }
@@ -158,6 +171,7 @@ impl Future for Serving {
         if self.poll_life(context).is_ready() {
             return Poll::Ready(());
         }
+        let _gathering = Gathering;
         let mut ended = self.http.as_mut().poll(context).is_ready();
         if self.answer_arrived() && !ended {
             // Sends the answers, and may read more: that has its turn after other connections had theirs.
@@ -168,5 +182,24 @@ impl Future for Serving {
         }
         // How it ended is nobody's business: peers come and go.
         if ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_fault_leaves_is_nobodys() {
+        let gathered = || ARRIVED.with_borrow(Vec::len);
+        let poll = |fault: bool| {
+            let _gathering = Gathering;
+            Gather.execute(std::future::pending());
+            assert!(!fault, "a fault, on purpose");
+        };
+        poll(false);
+        assert_eq!(gathered(), 1);
+        catch_unwind(AssertUnwindSafe(|| poll(true))).unwrap_err();
+        assert_eq!(gathered(), 0);
     }
 }

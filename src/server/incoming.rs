@@ -158,6 +158,8 @@ const MOST_LEAVING: usize = 16;
 #[derive(Debug)]
 pub struct Incoming {
     listeners: Vec<Listener>,
+    /// Which of them is asked first: the one behind that which gave the last connection, so that no listener keeps the others waiting.
+    first: usize,
     state: Arc<State>,
     pause: Option<Pin<Box<Sleep>>>,
     silent: Silent,
@@ -166,7 +168,7 @@ pub struct Incoming {
 impl Incoming {
     /// Connections from these listeners.
     pub fn new(listeners: Vec<Listener>, state: Arc<State>) -> Self {
-        Self { listeners, state, pause: None, silent: Silent::default() }
+        Self { listeners, first: 0, state, pause: None, silent: Silent::default() }
     }
 
     fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -177,9 +179,16 @@ impl Incoming {
         Poll::Ready(())
     }
 
-    fn poll_sockets(&self, context: &mut Context<'_>) -> Poll<io::Result<StdSocket>> {
-        let mut polled = self.listeners.iter().map(|listener| listener.poll_accept(context));
-        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    fn poll_sockets(&mut self, context: &mut Context<'_>) -> Poll<io::Result<StdSocket>> {
+        let count = self.listeners.len();
+        let turns = self.listeners.iter().enumerate().cycle().skip(self.first).take(count);
+        for (number, listener) in turns {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                self.first = (number + 1) % count;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
     }
 
     /// The next connection that finds a place.

@@ -11,7 +11,7 @@ use tonic::Status;
 use super::convert;
 
 /// Bytes in front of a message.
-pub(super) const HEAD_BYTES: usize = 5;
+pub const HEAD_BYTES: usize = 5;
 
 /// A body of a request that can be served.
 pub trait RequestBody: Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static {}

@@ -32,7 +32,7 @@ pub struct Workers(Vec<Worker>);
 
 #[derive(Debug)]
 struct Worker {
-    connections: mpsc::UnboundedSender<Accepted>,
+    connections: mpsc::UnboundedSender<(Accepted, Held)>,
     /// Open connections, those on the way included.
     held: Arc<AtomicUsize>,
 }
@@ -65,10 +65,11 @@ impl Workers {
 
     /// Gives a connection to whoever has the fewest.
     pub fn serve(&self, accepted: Accepted) {
-        let Some(worker) = self.0.iter().min_by_key(|worker| worker.held.load(Ordering::Relaxed)) else { return };
-        worker.held.fetch_add(1, Ordering::Relaxed);
-        // A thread that has ended by a fault drops the connection, which closes it.
-        drop(worker.connections.send(accepted));
+        // One that has ended by a fault holds none, and would get them all.
+        let alive = self.0.iter().filter(|worker| !worker.connections.is_closed());
+        let Some(worker) = alive.min_by_key(|worker| worker.held.load(Ordering::Relaxed)) else { return };
+        // If it ends meanwhile the connection is dropped, which closes it.
+        drop(worker.connections.send((accepted, Held::one(&worker.held))));
     }
 }
 
@@ -78,7 +79,7 @@ impl Worker {
         let (connections, arriving) = mpsc::unbounded_channel();
         let (ended, end) = oneshot::channel();
         let held = Arc::new(AtomicUsize::new(0));
-        let serving = work(arriving, serve, Arc::clone(&held));
+        let serving = work(arriving, serve);
         thread::Builder::new().name(format!("iamd-{number}")).spawn(move || {
             runtime.block_on(serving);
             // An error would mean that nobody is left to hear it.
@@ -88,13 +89,13 @@ impl Worker {
     }
 }
 
-async fn work(mut arriving: mpsc::UnboundedReceiver<Accepted>, serve: Serve, held: Arc<AtomicUsize>) {
+async fn work(mut arriving: mpsc::UnboundedReceiver<(Accepted, Held)>, serve: Serve) {
     tokio::spawn(queue::probe());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = arriving.recv() => match accepted {
-                Some(accepted) => drop(connections.spawn(one(accepted, serve.clone(), Held(Arc::clone(&held))))),
+                Some((accepted, held)) => drop(connections.spawn(one(accepted, serve.clone(), held))),
                 None => break,
             },
             Some(_) = connections.join_next() => {}
@@ -110,11 +111,69 @@ async fn one(accepted: Accepted, Serve { calls, state, max_streams, limits }: Se
     }
 }
 
-/// One of the connections that a thread holds, until it is dropped.
+/// One of the connections that a thread holds, or will, until it is dropped.
+#[derive(Debug)]
 struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    fn one(held: &Arc<AtomicUsize>) -> Self {
+        held.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(held))
+    }
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Limits, ListenAddress, SocketOptions};
+    use crate::metrics::Metrics;
+    use crate::server::incoming::{Incoming, Listener};
+
+    fn state() -> Arc<State> {
+        let limits = Limits {
+            connections: 10,
+            streams_per_connection: 1,
+            in_flight: 1,
+            request_timeout: Duration::ZERO,
+            request_bytes: 0,
+            request: Default::default(),
+            connection: Default::default(),
+            overload: Default::default(),
+        };
+        Arc::new(State::new(&limits, Arc::new(Metrics::new().unwrap())))
+    }
+
+    fn worker() -> (Worker, mpsc::UnboundedReceiver<(Accepted, Held)>) {
+        let (connections, arriving) = mpsc::unbounded_channel();
+        (Worker { connections, held: Arc::default() }, arriving)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test of connections makes its own")]
+    #[tokio::test]
+    async fn a_thread_that_has_ended_gets_nothing_and_holds_nothing() {
+        let anywhere = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
+        let listener = Listener::bind(&anywhere, &SocketOptions::default()).await.unwrap();
+        let peers = [(); 3].map(|()| std::net::TcpStream::connect(listener.address()));
+        let mut incoming = Incoming::new(vec![listener], state());
+        let (workers, mut arrivings): (Vec<_>, Vec<_>) = (0..2).map(|_| worker()).unzip();
+        let workers = Workers(workers);
+        let held = || workers.0.iter().map(|worker| worker.held.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        workers.serve(incoming.next().await);
+        assert_eq!(held(), [1, 0]);
+        // What was on its way goes with it.
+        arrivings.remove(0);
+        assert_eq!(held(), [0, 0]);
+        workers.serve(incoming.next().await);
+        workers.serve(incoming.next().await);
+        assert_eq!(held(), [0, 2]);
+        drop(peers);
     }
 }

@@ -46,7 +46,9 @@ pub(super) fn build(
                 listener,
             )))
         }
-        _ => versions.with_no_client_auth(),
+        (None, _) => versions.with_no_client_auth(),
+        // A fault of ours must not let everybody in.
+        (Some(path), None) => return Err(TlsError::new(path, "was not read", "please report this")),
     };
     let mut server = clients.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
     server.alpn_protocols = match listener {
@@ -170,5 +172,30 @@ fn pem_words(error: &PemError) -> String {
         }
         PemError::Base64Decode(_) => "between its lines of dashes there is something else than base64".to_owned(),
         PemError::Io(_) | PemError::NoItemsFound | PemError::SectionTooLarge | _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_authorities_that_were_asked_for_nobody_is_let_in() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let cert = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+        let options = |client_ca: Option<&str>| TlsOptions {
+            cert: "tls.crt".into(),
+            key: "tls.key".into(),
+            client_ca: client_ca.map(Into::into),
+            allowed: Vec::new(),
+            min_version: TlsVersion::V12,
+        };
+        let build = |client_ca| {
+            let files =
+                Files { cert: cert.clone().into_bytes(), key: key.serialize_pem().into_bytes(), client_ca: None };
+            build(TlsListener::Grpc, &options(client_ca), &files, [0; 32])
+        };
+        assert!(build(None).is_ok());
+        assert_eq!(build(Some("ca.crt")).unwrap_err().message, "was not read");
     }
 }

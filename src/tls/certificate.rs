@@ -8,7 +8,7 @@ use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use crate::config::san::San;
+use crate::config::san::{AllowedSan, San};
 
 /// A certificate, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,17 +36,22 @@ impl Certificate {
         Ok(Self { subject: parsed.subject.to_string(), names, not_after, fingerprint: fingerprint(der) })
     }
 
-    /// Who has it, in one word: the first URI, else the first DNS name, else the subject.
-    pub fn identity(&self) -> String {
-        let uri = self.names.iter().find(|name| matches!(name, San::Uri(_)));
-        let dns = || self.names.iter().find(|name| matches!(name, San::Dns(_)));
-        uri.or_else(dns).map_or_else(|| self.subject.clone(), ToString::to_string)
+    /// Who has it, in one word: the first URI, else the first DNS name, else the subject. If some of its names are allowed,
+    /// only those count, of whatever kind.
+    pub fn identity(&self, allowed: &[AllowedSan]) -> String {
+        let is_allowed = |name: &&San| allowed.iter().any(|entry| entry.allows(name));
+        let let_in: Vec<&San> = self.names.iter().filter(is_allowed).collect();
+        let any = let_in.first().copied();
+        let names = if any.is_some() { let_in } else { self.names.iter().collect() };
+        let uri = names.iter().find(|name| matches!(name, San::Uri(_))).copied();
+        let dns = || names.iter().find(|name| matches!(name, San::Dns(_))).copied();
+        uri.or_else(dns).or(any).map_or_else(|| self.subject.clone(), ToString::to_string)
     }
 }
 
 /// Who has this certificate; of one that cannot be read, the fingerprint.
-pub fn identity(der: &[u8]) -> String {
-    let named = Certificate::parse(der).map(|certificate| certificate.identity());
+pub fn identity(der: &[u8], allowed: &[AllowedSan]) -> String {
+    let named = Certificate::parse(der).map(|certificate| certificate.identity(allowed));
     named.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("sha256:{}", fingerprint(der)))
 }
 

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use super::files::Reading;
 use super::{Endpoint, Endpoints};
-use crate::reload::ReloadResult;
+use crate::reload::{ReloadResult, is_change};
 
 /// How often files are read until they rest, before giving up until the next look.
 const SETTLE_TRIES: usize = 20;
@@ -135,7 +134,7 @@ fn report(endpoint: &Endpoint, result: ReloadResult) {
 fn watch(endpoints: &[Arc<Endpoint>], wish: &Arc<Wish>) -> Option<RecommendedWatcher> {
     let wish = Arc::clone(wish);
     let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        if event.is_ok_and(|event| matters(&event)) {
+        if event.is_ok_and(|event| is_change(&event)) {
             wish.bell.notify_one();
         }
     });
@@ -162,12 +161,4 @@ fn folders(endpoints: &[Arc<Endpoint>]) -> BTreeSet<PathBuf> {
         _ => PathBuf::from("."),
     };
     files.map(folder).collect()
-}
-
-/// Opening and reading is what we do ourselves, and changes nothing.
-fn matters(event: &Event) -> bool {
-    match event.kind {
-        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
-        EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
-    }
 }

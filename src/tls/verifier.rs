@@ -51,7 +51,7 @@ impl Verifier {
     fn log(&self, client: &CertificateDer<'_>) {
         let now = jiff::Timestamp::now().as_second();
         if self.logged_at.swap(now, Ordering::Relaxed) != now {
-            let client = certificate::identity(client);
+            let client = certificate::identity(client, &[]);
             let listener = self.listener.as_str();
             tracing::warn!(listener, client, "a client was refused: its certificate has none of the allowed names");
         }

@@ -96,14 +96,37 @@ fn in_the_services_own_environment_nothing_needs_to_be_said() {
 }
 
 #[test]
+fn what_the_environment_says_of_tls_concerns_those_who_use_it() {
+    let store = crate::program::store();
+    let program = Program::start(&[]);
+    let admin = format!("http://{}", program.admin);
+    let output = iamd(&["healthcheck", "--timeout", "10s", "--address", &admin])
+        .envs([("IAMD_TLS_CERT", "a"), ("IAMD_TLS_KEY", "b"), ("IAMD_TLS_CA", "c"), ("IAMD_TLS_SERVER_NAME", "d")])
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(0), String::new()));
+    // But whoever sets a probe's authorities for the service may mean those of clients.
+    let output =
+        iamd(&["serve", "--policies", store.path().to_str().unwrap()]).env("IAMD_TLS_CA", "a").output().unwrap();
+    let expected = "error: `IAMD_TLS_CA` is a variable of `iamd healthcheck`: it asks no client for a certificate\n  hint: for \
+                    clients set `IAMD_TLS_CLIENT_CA`; for a probe alone, write `iamd healthcheck --tls-ca FILE`\n";
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(2), expected.to_owned()));
+}
+
+#[test]
 fn wrong_flags() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["--address", "https://nowhere"], "--address: `https://nowhere` is not an address"),
         (&["--tls-cert", "a"], "--tls-cert: needs --tls-key, too"),
         (&["--address", "https://127.0.0.1:1", "--tls-key", "a"], "--tls-key: needs --tls-cert, too"),
         (&["--address", "https://10.0.0.1:1"], "--tls-ca: needed to know the service at `10.0.0.1`"),
         (&["--address", "https://127.0.0.1:1", "--tls-server-name", "a"], "--tls-server-name: needs --tls-ca"),
         (&["--tls-ca", "a", "--tls-server-name", "a b"], "--tls-server-name: `a b` is not a DNS name"),
+        (&["--tls-key", "a"], "--tls-key: needs --tls-cert, too"),
+        (&["--tls-server-name", "a"], "--tls-server-name: needs --tls-ca"),
+        (&["--address", "http://127.0.0.1:1", "--tls-ca", "a"], "--tls-ca: `http://127.0.0.1:1` is asked without TLS"),
+        (&["--address", "http://[::1]:1", "--tls-key", "a"], "--tls-key: `http://[::1]:1` is asked without TLS"),
+        (&["--address", "unix:/a", "--tls-server-name", "a"], "--tls-server-name: `unix:/a` is asked without TLS"),
     ];
     for (flags, expected) in cases {
         let (code, stderr) = run(&[&["healthcheck"], flags].concat());

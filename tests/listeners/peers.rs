@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use clap::Parser;
 use iamd::cli::{Cli, Command};
@@ -12,6 +15,7 @@ use iamd::server::State;
 use iamd::server::connection::Connection;
 use iamd::server::incoming::{Incoming, Listener};
 use iamd::tls::Endpoints;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::authority::{Authority, Files};
@@ -81,6 +85,21 @@ async fn over_tls_its_certificate_says_it() {
         let (_client, peer) = tokio::join!(caller.tls(&address), scene.peer());
         assert_eq!(peer.as_deref(), expected, "{names:?}");
     }
+    // By the name that let it in, not by another.
+    let names = &["spiffe://acme/other", "spiffe://acme/ns/cart", "ops@acme.example", "cart.example"];
+    for (allowed, expected) in [
+        ("spiffe://acme/ns/*", "spiffe://acme/ns/cart"),
+        ("cart.example", "cart.example"),
+        ("ops@acme.example", "ops@acme.example"),
+    ] {
+        let mut flags = files.flags("tls", true);
+        flags.extend(["--tls-allowed-san".to_owned(), allowed.to_owned()]);
+        let mut scene = Scene::new("127.0.0.1:0", &flags).await;
+        let caller = Caller::new(&authority.pem, Some(&authority.issue("cart", names)));
+        let address = scene.address.clone();
+        let (_client, peer) = tokio::join!(caller.tls(&address), scene.peer());
+        assert_eq!(peer.as_deref(), Some(expected), "{allowed}");
+    }
     // Nothing to go by but the certificate itself.
     let mut scene = Scene::new("127.0.0.1:0", &files.flags("tls", true)).await;
     let caller = Caller::new(&authority.pem, Some(&authority.issue("", &["192.0.2.1"])));
@@ -88,4 +107,32 @@ async fn over_tls_its_certificate_says_it() {
     let (_client, peer) = tokio::join!(caller.tls(&address), scene.peer());
     let peer = peer.unwrap();
     assert!(peer.starts_with("sha256:") && peer.len() == 7 + 64, "{peer}");
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_holds_up_no_goodbye() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.server(), &authority.pem);
+    let mut scene = Scene::new("127.0.0.1:0", &files.flags("tls", false)).await;
+    let caller = Caller::new(&authority.pem, None);
+    let address = scene.address.clone();
+    let limits = ConnectionLimits { write_timeout: Duration::from_millis(100), ..ConnectionLimits::default() };
+    let opened = async {
+        let accepted = scene.incoming.next().await;
+        Connection::open(accepted, &scene.state, &limits).await.unwrap()
+    };
+    let (_client, mut connection) = tokio::join!(caller.tls(&address), opened);
+    // Until nothing more is taken.
+    let full = std::future::poll_fn(|context| {
+        loop {
+            match Pin::new(&mut connection).poll_write(context, &[0; 1 << 14]) {
+                Poll::Ready(written) => drop(written.unwrap()),
+                Poll::Pending => return Poll::Ready(()),
+            }
+        }
+    });
+    // Without the budget of tasks, which would end it before.
+    tokio::task::unconstrained(full).await;
+    let shut = tokio::time::timeout(Duration::from_secs(10), connection.shutdown()).await.unwrap();
+    assert_eq!(shut.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
 }

@@ -160,3 +160,14 @@ async fn a_peer_that_reads_nothing_is_sent_away() {
     let mut client = Client::connect(format!("http://{}", service.address)).await.unwrap();
     client.is_authorized(request()).await.unwrap();
 }
+
+#[tokio::test]
+async fn nothing_becomes_a_tunnel() {
+    let service = Service::start(&[]).await;
+    let (mut sender, _ending) = connect(&service, 1 << 16).await;
+    let tunnel = http::Request::connect("example.com:443").body(()).unwrap();
+    let (answer, _body) = sender.send_request(tunnel, false).unwrap();
+    assert_eq!(answer.await.unwrap().status(), http::StatusCode::METHOD_NOT_ALLOWED);
+    service.metric("iamd_requests_in_flight 0").await;
+    ask(sender).await;
+}

@@ -9,6 +9,7 @@ use iamd::engine::Engine;
 use iamd::proto::v1;
 use iamd::server::calls::Calls;
 use iamd::server::grpc::Authorization;
+use iamd::server::incoming::{Incoming, Listener, StdSocket};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -63,6 +64,31 @@ async fn connections_past_the_limit_are_closed_at_once() {
 }
 
 #[tokio::test]
+async fn listeners_take_turns() {
+    let config = config(&[]);
+    let (mut listeners, mut waiting) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let listener = Listener::bind(&config.listen[0], &config.unix_socket).await.unwrap();
+        let address = listener.address();
+        waiting.extend((0..4).map(|_| std::net::TcpStream::connect(&address).unwrap()));
+        listeners.push(listener);
+    }
+    let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
+    let mut incoming = Incoming::new(listeners, state(&config));
+    let mut order = Vec::new();
+    for _ in 0..waiting.len() {
+        let StdSocket::Tcp(socket) = incoming.next().await.socket else { panic!("not TCP") };
+        order.push(socket.local_addr().unwrap().to_string());
+    }
+    for round in order.chunks_mut(addresses.len()) {
+        round.sort();
+        let mut expected = addresses.clone();
+        expected.sort();
+        assert_eq!(round, expected, "one of each listener");
+    }
+}
+
+#[tokio::test]
 async fn a_unary_call_ends_at_the_services_timeout() {
     let service = Service::start(&["--request-timeout", "50ms"]).await;
     let (_held, messages) = mpsc::channel(1);
@@ -94,7 +120,7 @@ async fn a_sooner_deadline_of_the_client_counts() {
     let state = state(&config);
     let engine = Arc::new(Engine::new(empty_snapshot(), 0));
     let authorization = Authorization::new(engine, Arc::clone(&state), config.limits.request);
-    let calls = Calls::new(authorization, Routes::default(), Arc::clone(&state), config.limits.request_timeout);
+    let calls = Calls::new(authorization, Routes::default(), Arc::clone(&state));
     let request = http::Request::post("/iamd.v1.AuthorizationService/IsAuthorized")
         .header("content-type", "application/grpc")
         .header("grpc-timeout", "50m")

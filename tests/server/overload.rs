@@ -73,8 +73,7 @@ async fn a_fault_costs_one_call_and_is_counted() {
         );
     let engine = Arc::new(Engine::new(empty_snapshot(), 0));
     let authorization = Authorization::new(engine, Arc::clone(&state), config.limits.request);
-    let timeout = config.limits.request_timeout;
-    let calls = Calls::new(authorization, Routes::from(faulty), Arc::clone(&state), timeout);
+    let calls = Calls::new(authorization, Routes::from(faulty), Arc::clone(&state));
     let serve = Serve { calls, state: Arc::clone(&state), max_streams: 10, limits: config.limits.connection };
     let (workers, _ends) = Workers::start(1, &serve).unwrap();
     let listener = Listener::bind(&config.listen[0], &config.unix_socket).await.unwrap();

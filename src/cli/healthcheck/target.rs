@@ -41,7 +41,7 @@ impl Target {
             Some(("http", rest)) => host_and_port(rest.strip_prefix("//").unwrap_or_default())
                 .map(|(host, port)| Place::Admin { host, port, tls: None }),
             _ => match host_and_port(&address) {
-                Some((host, port)) if args.tls_ca.is_some() || args.tls_cert.is_some() => {
+                Some((host, port)) if asks_for_tls(args) => {
                     Some(Place::Grpc { tls: Some(tls(args, &host)?), host, port })
                 }
                 found => found.map(|(host, port)| Place::Grpc { host, port, tls: None }),
@@ -53,7 +53,30 @@ impl Target {
                  http://HOST:PORT for --admin-listen"
             )
         };
-        Ok(Self { place: place.ok_or_else(wrong)?, address })
+        let place = place.ok_or_else(wrong)?;
+        match place {
+            Place::Unix | Place::Admin { tls: None, .. } => without_tls(args, &address)?,
+            Place::Grpc { .. } | Place::Admin { tls: Some(_), .. } => {}
+        }
+        Ok(Self { place, address })
+    }
+}
+
+fn asks_for_tls(args: &HealthcheckArgs) -> bool {
+    let HealthcheckArgs { tls_ca, tls_cert, tls_key, tls_server_name, .. } = args;
+    tls_ca.is_some() || tls_cert.is_some() || tls_key.is_some() || tls_server_name.is_some()
+}
+
+/// An address that is asked without TLS goes with no flag of it. What the environment says of TLS concerns the service, or
+/// another probe.
+fn without_tls(args: &HealthcheckArgs, address: &str) -> Result<(), String> {
+    let flags = ["tls-ca", "tls-cert", "tls-key", "tls-server-name"];
+    let is_written = |flag: &&str| args.written.contains(&flag.replace('-', "_"));
+    match flags.into_iter().find(is_written) {
+        Some(flag) => Err(format!(
+            "--{flag}: `{address}` is asked without TLS; write HOST:PORT, or https://HOST:PORT for --admin-listen"
+        )),
+        None => Ok(()),
     }
 }
 

@@ -153,7 +153,12 @@ impl Report {
             terminal.error("nothing in the log can be decided again");
             return Exit::Failure;
         }
-        if *changed > 0 { Exit::Changed } else { Exit::Success }
+        match (*changed, *unreadable) {
+            (1.., _) => Exit::Changed,
+            // Whether these would change, nobody knows.
+            (0, 1..) => Exit::Usage,
+            (0, 0) => Exit::Success,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use super::{decisions, eventually, lines, logging, logging_to};
 use crate::operator::{Nobody, alice_reads, metric, quickstart, serve};
+use crate::program::iamd;
 
 /// The files of a folder that are no longer written to, the oldest first.
 fn older(folder: &Path) -> Vec<String> {
@@ -101,4 +102,18 @@ fn a_log_that_cannot_be_opened_is_said_at_the_start() {
         let expected = format!("error: cannot open the decision log `{path}`: {expected}\n");
         assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(1), expected));
     }
+}
+
+#[test]
+fn a_start_that_fails_has_its_end_in_the_log() {
+    let store = quickstart();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.log");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let words = serve(store.path(), &["--listen", &address, "--decision-log", path.to_str().unwrap()]);
+    let output = iamd(&words).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let types: Vec<_> = lines(&fs::read_to_string(&path).unwrap()).iter().map(|line| line["type"].clone()).collect();
+    assert_eq!(types, ["start", "stop"]);
 }

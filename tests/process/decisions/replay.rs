@@ -130,13 +130,18 @@ fn lines_that_cannot_be_read_are_said_and_the_rest_is_decided() {
     let (code, out, err) = replay(&path, store.path(), &[]);
     let name = path.display();
     let told: Vec<&str> = err.lines().collect();
-    assert_eq!((code, out.as_str(), told.len()), (0, "", 6), "{err}");
+    assert_eq!((code, out.as_str(), told.len()), (2, "", 6), "{err}");
     assert!(told[0].starts_with(&format!("{name}:2: is no line of a decision log: EOF while parsing")), "{err}");
     assert!(told[1].starts_with(&format!("{name}:3: principal: `P` ")), "{err}");
     assert_eq!(told[2], format!("{name}:4: has version 2 of the form, this program knows 1"));
     assert_eq!(told[3], "0 of 2 decisions would change, of no requests");
     assert_eq!(told[4], "3 lines cannot be read");
     assert_eq!(told[5], "7 decisions are missing in the log, as it says");
+
+    // What changes is said first: whoever asks for that must not take it for a wrong file.
+    let gained = sound.replace("IMPLICIT_DENY", "ALLOW");
+    fs::write(&path, format!("{gained}\n{line}\n")).unwrap();
+    assert_eq!(replay(&path, store.path(), &[]).0, 6);
 
     fs::write(&path, "nothing\n").unwrap();
     let (code, _, err) = replay(&path, store.path(), &[]);
