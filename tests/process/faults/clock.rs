@@ -115,11 +115,39 @@ fn certificate(program: &Program) -> Value {
     tls
 }
 
+fn library() -> Option<&'static str> {
+    let found = LIBRARIES.into_iter().find(|path| Path::new(path).exists());
+    if found.is_none() {
+        skip("a clock that is set: there is no libfaketime here (Debian's package `faketime`)");
+    }
+    found
+}
+
+/// No request is known that makes the service panic. A clock beyond the year 9999 does: times end there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_costs_one_call_and_is_counted() {
+    let Some(library) = library() else { return };
+    let mut clock = Clock::start(library).await;
+    clock.decides("s3:GetObject", ImplicitDeny).await;
+    set(clock.folder.path(), "+3000000d");
+    for _ in 0..5 {
+        let status = clock.client.is_authorized(alice_reads()).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Internal, "{status}");
+        // It needs no clock, and comes over the same connection.
+        clock.decides("s3:ListBucket", Allow).await;
+    }
+    set(clock.folder.path(), "+0");
+    // The admin port dates its answers, and panics as well.
+    assert!(metric(&clock.program, "iamd_panics_total") >= 5.0);
+    clock.decides("s3:GetObject", ImplicitDeny).await;
+    clock.decides("s3:DeleteObject", Allow).await;
+    assert_eq!(clock.program.get("/readyz").0, 200);
+    assert_eq!(metric(&clock.program, "iamd_requests_in_flight"), 0.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clock_is_set_forward_and_back() {
-    let Some(library) = LIBRARIES.into_iter().find(|path| Path::new(path).exists()) else {
-        return skip("a clock that is set: there is no libfaketime here (Debian's package `faketime`)");
-    };
+    let Some(library) = library() else { return };
     let mut clock = Clock::start(library).await;
     let before = certificate(&clock.program);
     for (offset, is_after_2100) in
