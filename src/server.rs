@@ -186,8 +186,9 @@ impl State {
 }
 
 fn tls_reading(endpoint: &Endpoint) -> TlsReading {
-    let not_after = endpoint.active().not_after.as_second();
-    TlsReading { listener: endpoint.listener, not_after, successful: endpoint.trouble().is_none() }
+    let active = endpoint.active();
+    let (not_before, not_after) = (active.certificate.not_before.as_second(), active.not_after.as_second());
+    TlsReading { listener: endpoint.listener, not_before, not_after, successful: endpoint.trouble().is_none() }
 }
 
 /// gRPC, being served.

@@ -238,6 +238,14 @@ fn the_user_is_a_number_and_the_same_everywhere() {
     }
 }
 
+/// `--unix-socket-owner` does, and @chown is one of @privileged; what comes later counts.
+#[test]
+fn the_unit_lets_sockets_be_given_away() {
+    let text = read("deploy/systemd/iamd.service");
+    let filters: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")).collect();
+    assert_eq!(filters, ["@system-service", "~@privileged @resources", "@chown"]);
+}
+
 /// Else the kubelet, or systemd, kills what still drains.
 #[test]
 fn a_grace_period_is_longer_than_the_drain() {

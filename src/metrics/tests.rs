@@ -2,7 +2,7 @@ use super::*;
 use crate::config::TlsListener;
 
 /// Every metric that users are promised.
-const PROMISED: [&str; 27] = [
+const PROMISED: [&str; 28] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "iamd_decisions_total",
@@ -26,6 +26,7 @@ const PROMISED: [&str; 27] = [
     "iamd_connections",
     "iamd_tls_handshakes_total",
     "iamd_tls_reloads_total",
+    "iamd_tls_certificate_start_timestamp_seconds",
     "iamd_tls_certificate_expiry_timestamp_seconds",
     "iamd_tls_last_reload_successful",
     "iamd_build_info",
@@ -34,7 +35,7 @@ const PROMISED: [&str; 27] = [
 
 fn readings(revision: &str, version: u64, evictions: u64) -> Readings {
     let snapshot = SnapshotReading { revision: revision.to_owned(), version, accounts: 2, ..Default::default() };
-    let tls = vec![TlsReading { listener: TlsListener::Admin, not_after: 77, successful: false }];
+    let tls = vec![TlsReading { listener: TlsListener::Admin, not_before: 33, not_after: 77, successful: false }];
     Readings { snapshot: Some(snapshot), cache_evictions: evictions, tls, ..Default::default() }
 }
 
@@ -119,6 +120,7 @@ fn transport_security_has_series_of_its_listeners() {
             assert_line(&text, &format!("iamd_tls_reloads_total{{listener=\"{listener}\",result=\"{result}\"}} 1"));
         }
     }
+    assert_line(&text, "iamd_tls_certificate_start_timestamp_seconds{listener=\"admin\"} 33");
     assert_line(&text, "iamd_tls_certificate_expiry_timestamp_seconds{listener=\"admin\"} 77");
     assert_line(&text, "iamd_tls_last_reload_successful{listener=\"admin\"} 0");
     assert!(!metrics.render(&Readings::default()).contains("iamd_tls_certificate_expiry"), "no TLS, no expiry");

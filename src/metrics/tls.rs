@@ -39,6 +39,8 @@ impl Handshake {
 pub struct TlsReading {
     /// Whose certificate it is.
     pub listener: TlsListener,
+    /// When its certificate began to be good, in seconds since 1970.
+    pub not_before: i64,
     /// When the first certificate of its chain ends, in seconds since 1970.
     pub not_after: i64,
     /// Whether the files on disk are what is active.
@@ -68,6 +70,11 @@ impl super::Metrics {
     }
 }
 
+const START: &str = "\
+# HELP iamd_tls_certificate_start_timestamp_seconds When the certificate that is active began to be valid
+# TYPE iamd_tls_certificate_start_timestamp_seconds gauge
+";
+
 const EXPIRY: &str = "\
 # HELP iamd_tls_certificate_expiry_timestamp_seconds When the first certificate of the chain that is active ends
 # TYPE iamd_tls_certificate_expiry_timestamp_seconds gauge
@@ -83,10 +90,15 @@ pub(super) fn render(readings: &[TlsReading], text: &mut String) {
     if readings.is_empty() {
         return;
     }
+    text.push_str(START);
+    for TlsReading { listener, not_before, .. } in readings {
+        let listener = listener.as_str();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "iamd_tls_certificate_start_timestamp_seconds{{listener=\"{listener}\"}} {not_before}");
+    }
     text.push_str(EXPIRY);
     for TlsReading { listener, not_after, .. } in readings {
         let listener = listener.as_str();
-        // Writing to a string cannot fail.
         let _ = writeln!(text, "iamd_tls_certificate_expiry_timestamp_seconds{{listener=\"{listener}\"}} {not_after}");
     }
     text.push_str(SUCCESSFUL);

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::time::Time;
 
 use crate::config::san::{AllowedSan, San};
 
@@ -17,6 +18,8 @@ pub struct Certificate {
     pub subject: String,
     /// Whom else it is for. Names of other kinds are left out.
     pub names: Vec<San>,
+    /// From when on it is good.
+    pub not_before: jiff::Timestamp,
     /// Until when it is good.
     pub not_after: jiff::Timestamp,
     /// SHA-256, in hex.
@@ -31,9 +34,8 @@ impl Certificate {
             Some((_, names)) => names.0.iter().filter_map(san).collect(),
             None => Vec::new(),
         };
-        let seconds = i64::try_from(parsed.validity.not_after.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
-        let not_after = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
-        Ok(Self { subject: parsed.subject.to_string(), names, not_after, fingerprint: fingerprint(der) })
+        let (not_before, not_after) = (time(parsed.validity.not_before), time(parsed.validity.not_after));
+        Ok(Self { subject: parsed.subject.to_string(), names, not_before, not_after, fingerprint: fingerprint(der) })
     }
 
     /// Who has it, in one word: the first URI, else the first DNS name, else the subject. If some of its names are allowed,
@@ -53,6 +55,11 @@ impl Certificate {
 pub fn identity(der: &[u8], allowed: &[AllowedSan]) -> String {
     let named = Certificate::parse(der).map(|certificate| certificate.identity(allowed));
     named.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| format!("sha256:{}", fingerprint(der)))
+}
+
+fn time(time: Time) -> jiff::Timestamp {
+    let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX)
 }
 
 fn fingerprint(der: &[u8]) -> String {

@@ -3,6 +3,7 @@
 mod faults;
 mod files;
 mod lines;
+mod readonly;
 mod replay;
 
 use std::fs;

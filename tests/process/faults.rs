@@ -1,5 +1,7 @@
 //! Peers that mean harm and a machine that fails: everybody else is answered throughout, and memory stays bounded.
 //!
+//! Overload is the default one: who is told to ask again later does so, as every client should, and is seldom told so.
+//!
 //! Each attack lasts half a second; `IAMD_FAULT_SECONDS=60 cargo test --test process faults` makes a long run of them.
 
 use std::collections::VecDeque;
@@ -17,6 +19,10 @@ use tonic::transport::Channel;
 use crate::operator::{alice_reads, client, metric, quickstart, serve};
 use crate::program::{Program, iamd, unix, without_settings};
 
+mod clock;
+mod crowd;
+mod descriptors;
+
 const MIB: u64 = 1 << 20;
 
 /// How long each attack lasts.
@@ -25,8 +31,8 @@ fn long() -> Duration {
     Duration::from_secs_f64(seconds.unwrap_or(0.5))
 }
 
-/// A machine that runs other tests is slow, which is not what is tested.
-const PATIENT: [&str; 4] = ["--max-queue-time", "0s", "--request-timeout", "10s"];
+/// A machine that runs other tests is slow, which is not what is tested. Limits against overload are the default ones.
+const PATIENT: [&str; 2] = ["--request-timeout", "10s"];
 
 fn start(flags: &[&str]) -> Program {
     let store = quickstart();
@@ -40,15 +46,17 @@ fn start(flags: &[&str]) -> Program {
 struct Witness {
     stop: Arc<AtomicBool>,
     answers: Arc<AtomicU64>,
+    refused: Arc<AtomicU64>,
     asking: Vec<JoinHandle<()>>,
 }
 
 impl Witness {
     async fn of(program: &Program) -> Self {
-        let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (answers, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let mut asking = Vec::new();
         for connects in [false, true] {
-            let (stop, answers) = (Arc::clone(&stop), Arc::clone(&answers));
+            let (stop, answers, refused) = (Arc::clone(&stop), Arc::clone(&answers), Arc::clone(&refused));
             let address = format!("http://{}", program.grpc[0]);
             // A connection that has made a call, before there are others.
             let mut client = connects_anew(&address).await;
@@ -57,17 +65,17 @@ impl Witness {
                     if connects {
                         client = connects_anew(&address).await;
                     } else {
-                        answer(&mut client).await.expect("an answer");
+                        refused.fetch_add(refusals_until_answered(&mut client).await, Ordering::Relaxed);
                     }
                     answers.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             }));
         }
-        Self { stop, answers, asking }
+        Self { stop, answers, refused, asking }
     }
 
-    /// Nobody was refused, and there was somebody.
+    /// Nobody was cut off, there was somebody, and most were answered at once.
     async fn testifies(self) {
         let already = self.answers.load(Ordering::Relaxed);
         while self.answers.load(Ordering::Relaxed) < already + 10 && !self.asking.iter().any(JoinHandle::is_finished) {
@@ -77,7 +85,22 @@ impl Witness {
         for asking in self.asking {
             asking.await.unwrap();
         }
+        let (answers, refused) = (self.answers.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed));
+        assert!(refused < answers, "{refused} refusals for {answers} answers");
     }
+}
+
+/// Asks until it is answered, for at most five seconds: how often it was told to ask later. Nothing else may happen to it.
+async fn refusals_until_answered(client: &mut Client<Channel>) -> u64 {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut refused = 0;
+    while let Err(status) = answer(client).await {
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+        assert!(Instant::now() < deadline, "{refused} times: {status}");
+        refused += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    refused
 }
 
 async fn answer(client: &mut Client<Channel>) -> Result<(), tonic::Status> {

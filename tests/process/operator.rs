@@ -1,6 +1,7 @@
 //! What an operator does and sees.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,21 @@ impl Nobody {
         }
         command
     }
+}
+
+/// Says, past what captures a test's output, that something cannot be tested here; with `REQUIRE_ALL=1` that is an error.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("REQUIRE_ALL").is_none_or(|set| set.is_empty()), "REQUIRE_ALL: {why}");
+    drop(writeln!(std::io::stderr(), "SKIPPED: {why}"));
+}
+
+/// What the process has had of the processors, in seconds.
+pub fn cpu_seconds(program: &Program) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", program.pid())).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u32 = [fields[11], fields[12]].iter().map(|field| field.parse::<u32>().unwrap()).sum();
+    // A tick is 10 ms wherever this runs.
+    f64::from(ticks) / 100.0
 }
 
 /// Words that serve a store on free ports.

@@ -18,6 +18,8 @@ pub enum End {
     Http(u16),
     /// The peer reset the stream, for this reason.
     Reset(u32),
+    /// RESOURCE_EXHAUSTED, but not when to ask again.
+    NoRetryInfo,
     /// The answer had no status, or one that could not be read.
     NoStatus,
     /// The connection ended first.
@@ -46,6 +48,8 @@ const NAMES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
+const RESOURCE_EXHAUSTED: u8 = 8;
+
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -55,6 +59,7 @@ impl fmt::Display for End {
             },
             Self::Http(code) => write!(f, "HTTP {code}"),
             Self::Reset(reason) => write!(f, "reset, reason {reason}"),
+            Self::NoRetryInfo => f.write_str("RESOURCE_EXHAUSTED without RetryInfo"),
             Self::NoStatus => f.write_str("no status"),
             Self::Lost => f.write_str("connection lost"),
             Self::Unanswered => f.write_str("unanswered"),
@@ -435,8 +440,9 @@ impl Connection {
             if block == self.fine_trailers {
                 return self.end(stream, End::Status(0), None, reader);
             }
-            let Said { http, grpc, message } = hpack::read(block).unwrap_or_default();
+            let Said { http, grpc, message, retry_info } = hpack::read(block).unwrap_or_default();
             let end = match (grpc, http) {
+                (Some(RESOURCE_EXHAUSTED), _) if !retry_info => End::NoRetryInfo,
                 (Some(code), _) => End::Status(code),
                 (None, Some(code)) if code != 200 => End::Http(code),
                 (None, _) => End::NoStatus,
@@ -502,6 +508,9 @@ fn malformed(what: &str) -> io::Error {
 mod tests {
     use std::os::unix::net::UnixListener;
 
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+
     use super::super::socket::Address;
     use super::*;
 
@@ -560,17 +569,38 @@ mod tests {
         answers.extend(frame(wire::DATA, 0, 5, b"five"));
         answers.extend(frame(wire::HEADERS, wire::END_HEADERS | wire::END_STREAM, 5, &trailers(0)));
         answers.extend(frame(wire::RST_STREAM, 0, 1, &8_u32.to_be_bytes()));
-        answers.extend(frame(wire::HEADERS, wire::END_STREAM, 3, &trailers(8)[..5]));
-        answers.extend(frame(wire::CONTINUATION, wire::END_HEADERS, 3, &trailers(8)[5..]));
+        answers.extend(frame(wire::HEADERS, wire::END_STREAM, 3, &trailers(9)[..5]));
+        answers.extend(frame(wire::CONTINUATION, wire::END_HEADERS, 3, &trailers(9)[5..]));
         let mut seen = Seen::default();
         for byte in answers {
             peer.write_all(&[byte]).unwrap();
             connection.receive(&mut seen).unwrap();
         }
         assert_eq!(seen.data, b"five");
-        assert_eq!(seen.ends, [(2, End::Status(0), None), (0, End::Reset(8), None), (1, End::Status(8), None)]);
+        assert_eq!(seen.ends, [(2, End::Status(0), None), (0, End::Reset(8), None), (1, End::Status(9), None)]);
         assert_eq!(connection.open_calls(), 0);
-        assert_eq!(End::Status(8).to_string(), "RESOURCE_EXHAUSTED");
+        assert_eq!(End::Status(9).to_string(), "FAILED_PRECONDITION");
+    }
+
+    #[test]
+    fn a_refusal_says_when_to_ask_again() {
+        let (mut connection, mut peer) = pair();
+        let streams = [connection.begin(0, 0), connection.begin(1, 0)];
+        let mut details = vec![0x12, 42, 0x0a, 40];
+        details.extend(b"type.googleapis.com/google.rpc.RetryInfo");
+        let details = STANDARD_NO_PAD.encode(details);
+        let mut told = trailers(8);
+        told.extend([0x00, 23]);
+        told.extend(b"grpc-status-details-bin");
+        told.push(u8::try_from(details.len()).unwrap());
+        told.extend(details.as_bytes());
+        let mut seen = Seen::default();
+        for (stream, block) in streams.into_iter().zip([told, trailers(8)]) {
+            peer.write_all(&frame(wire::HEADERS, wire::END_HEADERS | wire::END_STREAM, stream, &block)).unwrap();
+        }
+        connection.receive(&mut seen).unwrap();
+        assert_eq!(seen.ends, [(0, End::Status(8), None), (1, End::NoRetryInfo, None)]);
+        assert_eq!(seen.ends[0].1.to_string(), "RESOURCE_EXHAUSTED");
     }
 
     #[test]

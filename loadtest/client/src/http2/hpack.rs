@@ -2,6 +2,9 @@
 //!
 //! The peer is told that it has no dynamic table to use, so an answer's block can be read by itself.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
 /// The header block of every request on a connection: written out once, named by its entries in the peer's table after.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
@@ -83,6 +86,8 @@ pub struct Said {
     pub grpc: Option<u8>,
     /// `grpc-message`, as it was sent.
     pub message: Option<String>,
+    /// Whether `grpc-status-details-bin` has a RetryInfo.
+    pub retry_info: bool,
 }
 
 /// Reads a block; `None` if it is malformed or uses the table that the peer was told it has not.
@@ -109,10 +114,18 @@ pub fn read(block: &[u8]) -> Option<Said> {
             ":status" => said.http = value.parse().ok(),
             "grpc-status" => said.grpc = value.parse().ok(),
             "grpc-message" => said.message = Some(value),
+            "grpc-status-details-bin" => said.retry_info = has_retry_info(&value),
             _ => {}
         }
     }
     Some(said)
+}
+
+/// Of a google.rpc.Status, in base64: the name of a detail's type stands in it as text.
+fn has_retry_info(details: &str) -> bool {
+    let status = STANDARD_NO_PAD.decode(details.trim_end_matches('=')).unwrap_or_default();
+    let name: &[u8] = b"type.googleapis.com/google.rpc.RetryInfo";
+    status.windows(name.len()).any(|part| part == name)
 }
 
 /// Only `:status` matters; the other names of the static table are as good as any.
