@@ -182,9 +182,19 @@ impl Call {
         }
         let waited = queue::last_seen().map(|now| now.saturating_duration_since(self.started));
         match self.timeout {
-            Some(timeout) if waited >= Some(timeout) => Err(convert::deadline_exceeded(timeout)),
+            Some(timeout) if waited >= Some(timeout) => Err(self.time_is_up(timeout)),
             _ => Ok(()),
         }
+    }
+
+    /// DEADLINE_EXCEEDED; but if it is the service's own limit, and the service that had too much to do, then it says so.
+    fn time_is_up(&self, timeout: Duration) -> Status {
+        let is_own = timeout >= self.state.request_timeout && self.state.queue_time.is_some();
+        if !is_own || !queue::is_busy_since(self.started) {
+            return convert::deadline_exceeded(timeout);
+        }
+        self.state.metrics.shed(Shed::Queue);
+        convert::queue_is_long()
     }
 }
 
@@ -261,16 +271,17 @@ impl<B: RequestBody> CallFuture<B> {
         })
     }
 
-    /// DEADLINE_EXCEEDED, once it is, and of what time.
+    /// That time is up, once it is, and of what time.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<(Status, Duration)> {
         if matches!(self.answer, Answer::Unread(_)) {
             return Poll::Pending;
         }
-        let Some((started, timeout)) = self.call.as_ref().and_then(|call| Some((call.started, call.timeout?))) else {
+        let Some((call, timeout)) = self.call.as_ref().and_then(|call| Some((call, call.timeout?))) else {
             return Poll::Pending;
         };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((started + timeout).into())));
-        timer.as_mut().poll(context).map(|()| (convert::deadline_exceeded(timeout), timeout))
+        let end = call.started + timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end.into())));
+        timer.as_mut().poll(context).map(|()| (call.time_is_up(timeout), timeout))
     }
 
     /// Time is up. What is on its way of a request is waited for nevertheless, for a while: see [`Unread`].

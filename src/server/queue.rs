@@ -94,6 +94,11 @@ pub fn is_too_long(limit: Duration, waiting_since: Option<Instant>) -> bool {
     QUEUE.with(|queue| queue.is_too_long(limit, waiting_since))
 }
 
+/// Whether this thread has had something to do all the time since then.
+pub fn is_busy_since(then: Instant) -> bool {
+    QUEUE.with(|queue| queue.is_busy_since(then))
+}
+
 impl Queue {
     const fn new() -> Self {
         Self {
@@ -180,6 +185,10 @@ impl Queue {
         self.refused.set(refused.saturating_add(1));
         refused < REFUSALS
     }
+
+    fn is_busy_since(&self, then: Instant) -> bool {
+        !self.slept.get() && self.busy_since.get().is_some_and(|since| since <= then)
+    }
 }
 
 #[cfg(test)]
@@ -258,6 +267,18 @@ mod tests {
         assert_eq!(refused(200), REFUSALS as usize);
         assert_eq!(refused(1_199), 0);
         assert_eq!(refused(1_200), REFUSALS as usize);
+    }
+
+    #[test]
+    fn a_thread_that_slept_was_not_busy() {
+        let start = Instant::now();
+        let later = start + Duration::from_millis(1);
+        let queue = queue(later);
+        assert!(!queue.is_busy_since(later), "it sleeps");
+        queue.begin(None);
+        assert!(queue.is_busy_since(later) && !queue.is_busy_since(start));
+        queue.slept.set(true);
+        assert!(!queue.is_busy_since(later), "it sleeps again");
     }
 
     #[test]
