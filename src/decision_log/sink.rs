@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::rotate;
 use crate::config::{LogTarget, Rotation};
@@ -30,7 +30,9 @@ struct Opened {
     file: File,
     /// Its size; None of what is no file on a disk, and is not rotated.
     size: Option<u64>,
-    since: SystemTime,
+    /// How old it was when it was opened, and when that was: by a clock that nobody sets.
+    age: Duration,
+    since: Instant,
     /// Whether it ends within a line: whoever wrote it was interrupted.
     torn: bool,
 }
@@ -78,7 +80,7 @@ impl Sink {
         let Some(size) = self.opened.size.filter(|size| *size > 0) else { return false };
         let grown = size.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         let too_large = self.rotation.max_bytes.is_some_and(|most| grown > most);
-        let age = self.opened.since.elapsed().unwrap_or_default();
+        let age = self.opened.age.saturating_add(self.opened.since.elapsed());
         too_large || self.rotation.max_age.is_some_and(|most| age >= most)
     }
 
@@ -104,9 +106,10 @@ fn open(target: &LogTarget) -> io::Result<Opened> {
     };
     let found = file.metadata()?;
     let size = (found.is_file() && *target != LogTarget::Stdout).then_some(found.len());
-    let since = size.filter(|size| *size > 0).and_then(|_| found.created().ok()).unwrap_or_else(SystemTime::now);
+    let created = size.filter(|size| *size > 0).and_then(|_| found.created().ok());
+    let age = created.and_then(|created| created.elapsed().ok()).unwrap_or_default();
     let torn = size.is_some_and(|size| ends_within_a_line(&file, size));
-    Ok(Opened { file, size, since, torn })
+    Ok(Opened { file, size, age, since: Instant::now(), torn })
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
