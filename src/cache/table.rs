@@ -166,11 +166,8 @@ impl Set {
     /// not used since the hand passed it last.
     pub(super) fn put(&self, key: &Key<'_>, entry: Entry) -> Put {
         let Ok(mut hand) = self.hand.try_lock() else { return Put::Busy };
-        let has_key = |slot: &Slot| slot.load().as_ref().is_some_and(|old| entry::has_key(old, key));
         let empty = |slot: &Slot| slot.load().is_none();
-        // Whoever holds the hand sees the tags as they are; an entry with another tag need not be fetched.
-        let (tags, tag) = (self.tags.load(Ordering::Relaxed).to_le_bytes(), key.place.tag);
-        let same = self.slots.iter().zip(tags).position(|(slot, there)| there == tag && has_key(slot));
+        let same = self.position(key);
         let free = || self.slots.iter().position(empty);
         let index = same.or_else(free).unwrap_or_else(|| self.advance(&mut hand));
         match self.replace(index, entry) {
@@ -183,8 +180,15 @@ impl Set {
     /// Takes out the entry of a key, unless another thread is writing to this set.
     pub(super) fn remove(&self, key: &Key<'_>) -> Option<Entry> {
         let Ok(_hand) = self.hand.try_lock() else { return None };
-        let has_key = |slot: &&Slot| slot.load().as_ref().is_some_and(|entry| entry::has_key(entry, key));
-        self.slots.iter().find(has_key)?.swap(None)
+        self.slots.get(self.position(key)?)?.swap(None)
+    }
+
+    /// Where the entry of a key stands, for whoever holds the hand: the tags are as they are, and an entry with another one need
+    /// not be fetched from memory.
+    fn position(&self, key: &Key<'_>) -> Option<usize> {
+        let tags = self.tags.load(Ordering::Relaxed).to_le_bytes();
+        let has_key = |slot: &Slot| slot.load().as_ref().is_some_and(|entry| entry::has_key(entry, key));
+        self.slots.iter().zip(tags).position(|(slot, tag)| tag == key.place.tag && has_key(slot))
     }
 
     /// Hands over to a new set what belongs there; `publish` makes the new set known. Entries stand in both sets
