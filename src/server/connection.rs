@@ -30,7 +30,8 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Who the peer has proved to be: by certificate over TLS (of names that are asked for, by one that is allowed), by the kernel's word (`uid=1000`) over a Unix socket.
+    /// Who the peer has proved to be: by certificate over TLS (of names that are asked for, by one that is allowed), by the
+    /// kernel's word (`uid=1000`) over a Unix socket.
     fn peer(&self, allowed: &[AllowedSan]) -> Option<Arc<str>> {
         match self {
             Self::Tcp(_) => None,

@@ -158,7 +158,8 @@ const MOST_LEAVING: usize = 16;
 #[derive(Debug)]
 pub struct Incoming {
     listeners: Vec<Listener>,
-    /// Which of them is asked first: the one behind that which gave the last connection, so that no listener keeps the others waiting.
+    /// Which of them is asked first: the one behind that which gave the last connection, so that no listener keeps the
+    /// others waiting.
     first: usize,
     state: Arc<State>,
     pause: Option<Pin<Box<Sleep>>>,

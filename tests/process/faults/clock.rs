@@ -165,8 +165,8 @@ async fn the_clock_is_set_forward_and_back() {
     assert!(took < Duration::from_secs(10), "{took:?}");
     let logs = fs::read_dir(clock.folder.path()).unwrap().map(|entry| entry.unwrap().path());
     let logs: Vec<_> = logs.filter(|path| path.to_string_lossy().contains("decisions.log")).collect();
-    // A new file for each time that the clock goes forward, and no more than that.
-    assert!((2..=4).contains(&logs.len()), "{logs:?}");
-    let all: usize = logs.iter().map(|path| decisions(lines(&fs::read_to_string(path).unwrap())).len()).sum();
+    // None is an hour old, whatever the clock says.
+    let [log] = &logs[..] else { panic!("{logs:?}") };
+    let all = decisions(lines(&fs::read_to_string(log).unwrap())).len();
     assert_eq!(all, clock.asked, "no decision is lost");
 }
