@@ -103,7 +103,7 @@ pub struct ServeArgs {
         long,
         env = "IAMD_MAX_STREAMS_PER_CONNECTION",
         value_name = "N",
-        default_value = "256",
+        default_value = "128",
         help_heading = "Limits"
     )]
     pub max_streams_per_connection: String,

@@ -190,7 +190,7 @@ impl Call {
     /// DEADLINE_EXCEEDED; but if it is the service's own limit, and the service that had too much to do, then it says so.
     fn time_is_up(&self, timeout: Duration) -> Status {
         let is_own = timeout >= self.state.request_timeout && self.state.queue_time.is_some();
-        if !is_own || !queue::is_busy_since(self.started) {
+        if !is_own || !queue::is_overworked_since(self.started) {
             return convert::deadline_exceeded(timeout);
         }
         self.state.metrics.shed(Shed::Queue);

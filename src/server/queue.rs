@@ -18,11 +18,12 @@ use std::time::{Duration, Instant};
 /// For how long calls have to be late before one is refused.
 const PERSISTENCE: Duration = Duration::from_millis(100);
 
-/// Calls that may be refused in an interval: at about 5 us for each, that takes a twentieth of it.
-const REFUSALS: u32 = 10_000;
+/// Calls that may be refused in an interval: at about 5 us for each, that takes a twentieth of it. And few at once: who is refused
+/// stays away for a while, and when too many do, there is nothing left to do.
+const REFUSALS: u32 = 500;
 
 /// How often that many may be refused.
-const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// How often a turn is measured.
 const BETWEEN_PROBES: Duration = Duration::from_millis(5);
@@ -51,6 +52,7 @@ struct Queue {
     late_since: Cell<Option<Instant>>,
     interval_began: Cell<Option<Instant>>,
     refused: Cell<u32>,
+    last_refusal: Cell<Option<Instant>>,
 }
 
 #[derive(Clone, Copy)]
@@ -94,9 +96,9 @@ pub fn is_too_long(limit: Duration, waiting_since: Option<Instant>) -> bool {
     QUEUE.with(|queue| queue.is_too_long(limit, waiting_since))
 }
 
-/// Whether this thread has had something to do all the time since then.
-pub fn is_busy_since(then: Instant) -> bool {
-    QUEUE.with(|queue| queue.is_busy_since(then))
+/// Whether this thread has had too much to do since then: something all the time, or so much that calls were refused.
+pub fn is_overworked_since(then: Instant) -> bool {
+    QUEUE.with(|queue| queue.is_overworked_since(then))
 }
 
 impl Queue {
@@ -112,6 +114,7 @@ impl Queue {
             late_since: Cell::new(None),
             interval_began: Cell::new(None),
             refused: Cell::new(0),
+            last_refusal: Cell::new(None),
         }
     }
 
@@ -183,11 +186,13 @@ impl Queue {
         }
         let refused = self.refused.get();
         self.refused.set(refused.saturating_add(1));
+        self.last_refusal.set(Some(now));
         refused < REFUSALS
     }
 
-    fn is_busy_since(&self, then: Instant) -> bool {
-        !self.slept.get() && self.busy_since.get().is_some_and(|since| since <= then)
+    fn is_overworked_since(&self, then: Instant) -> bool {
+        let is_busy = !self.slept.get() && self.busy_since.get().is_some_and(|since| since <= then);
+        is_busy || self.last_refusal.get().is_some_and(|at| at >= then)
     }
 }
 
@@ -265,20 +270,26 @@ mod tests {
         };
         assert_eq!(refused(100), 0);
         assert_eq!(refused(200), REFUSALS as usize);
-        assert_eq!(refused(1_199), 0);
-        assert_eq!(refused(1_200), REFUSALS as usize);
+        assert_eq!(refused(249), 0);
+        assert_eq!(refused(250), REFUSALS as usize);
     }
 
     #[test]
-    fn a_thread_that_slept_was_not_busy() {
+    fn a_thread_that_slept_had_not_too_much_to_do_unless_it_refused_calls() {
         let start = Instant::now();
-        let later = start + Duration::from_millis(1);
-        let queue = queue(later);
-        assert!(!queue.is_busy_since(later), "it sleeps");
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let queue = queue(at(1));
+        assert!(!queue.is_overworked_since(at(1)), "it sleeps");
         queue.begin(None);
-        assert!(queue.is_busy_since(later) && !queue.is_busy_since(start));
+        assert!(queue.is_overworked_since(at(1)) && !queue.is_overworked_since(start));
+        queue.turn.set(Duration::from_secs(9));
+        for now in [100, 200] {
+            queue.now.set(Some(at(now)));
+            queue.begin(None);
+            assert_eq!(queue.is_too_long(LIMIT, None), now == 200);
+        }
         queue.slept.set(true);
-        assert!(!queue.is_busy_since(later), "it sleeps again");
+        assert!(queue.is_overworked_since(at(200)) && !queue.is_overworked_since(at(201)), "it sleeps again");
     }
 
     #[test]
