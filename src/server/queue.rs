@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 /// For how long calls have to be late before one is refused.
 const PERSISTENCE: Duration = Duration::from_millis(100);
 
-/// Calls that may be refused in an interval: at about 5 us for each, that takes a twentieth of it. And few at once: who is refused
-/// stays away for a while, and when too many do, there is nothing left to do.
-const REFUSALS: u32 = 500;
+/// Calls that may be refused in an interval: at about 5 us for each, that takes a twentieth of it. And few at once, so that some
+/// are answered in between: were all refused that wait, there would be nothing left to do.
+const REFUSALS: u32 = 10;
 
 /// How often that many may be refused.
-const INTERVAL: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_millis(1);
 
 /// How often a turn is measured.
 const BETWEEN_PROBES: Duration = Duration::from_millis(5);
@@ -270,8 +270,8 @@ mod tests {
         };
         assert_eq!(refused(100), 0);
         assert_eq!(refused(200), REFUSALS as usize);
-        assert_eq!(refused(249), 0);
-        assert_eq!(refused(250), REFUSALS as usize);
+        assert_eq!(refused(200), 0);
+        assert_eq!(refused(201), REFUSALS as usize);
     }
 
     #[test]
