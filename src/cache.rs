@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::access::Outcome;
 use entry::Entry;
+pub use entry::explanation_bytes;
 pub use key::Key;
 use newcomers::Newcomers;
 use table::{Put, Table};

@@ -90,7 +90,7 @@ const ARC_COUNTERS_BYTES: usize = 2 * size_of::<usize>();
 
 /// An explanation with all that it points to. The texts of its statements are mostly shared with the snapshot, but
 /// nothing here can tell; each is counted as if this were its only owner. Too much is the safe side.
-fn explanation_bytes(explanation: &Explanation) -> usize {
+pub fn explanation_bytes(explanation: &Explanation) -> usize {
     let Explanation { statements, missing_context_keys } = explanation;
     let texts = |statement: &StatementRef| {
         let texts = [&statement.policy, &statement.sid, &statement.file];

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Decided, Origin, now_us};
-use crate::access::{Explanation, StatementRef};
+use crate::access::Explanation;
+use crate::cache::explanation_bytes;
 
 /// A chunk is handed over when it has so many bytes: some hundred decisions.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -14,15 +15,6 @@ const LONGEST_CHUNK: Duration = Duration::from_secs(1);
 
 /// What a chunk that grew beyond this takes is given back.
 const KEPT_BYTES: usize = 4 * CHUNK_BYTES;
-
-/// What an explanation takes. It is shared with the cache, which may forget it, and its texts with a snapshot, which may go:
-/// each is counted as if this were its only owner.
-fn explanation_bytes(Explanation { statements, missing_context_keys }: &Explanation) -> usize {
-    let texts = |StatementRef { policy, sid, file, .. }: &StatementRef| policy.len() + sid.len() + file.len();
-    let statements = statements.iter().map(|statement| size_of::<StatementRef>() + texts(statement));
-    let keys = missing_context_keys.iter().map(|key| size_of::<String>() + key.len());
-    size_of::<Explanation>() + statements.sum::<usize>() + keys.sum::<usize>()
-}
 
 /// A decision that is to be queued.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +31,7 @@ impl New<'_> {
     /// What it takes in the queue.
     pub(super) fn weight(&self) -> usize {
         let texts: usize = self.origin.texts().iter().map(|text| text.len()).sum();
+        // It is shared with the cache, which may forget it.
         let explanation = self.explanation.map_or(0, |explanation| explanation_bytes(explanation));
         self.message.len() + texts + size_of::<Entry>() + explanation
     }
