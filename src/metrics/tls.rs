@@ -70,40 +70,37 @@ impl super::Metrics {
     }
 }
 
-const START: &str = "\
-# HELP iamd_tls_certificate_start_timestamp_seconds When the certificate that is active began to be valid
-# TYPE iamd_tls_certificate_start_timestamp_seconds gauge
-";
+/// Name of a series, what it is, and its value.
+type Series = (&'static str, &'static str, fn(&TlsReading) -> i64);
 
-const EXPIRY: &str = "\
-# HELP iamd_tls_certificate_expiry_timestamp_seconds When the first certificate of the chain that is active ends
-# TYPE iamd_tls_certificate_expiry_timestamp_seconds gauge
-";
-
-const SUCCESSFUL: &str = "\
-# HELP iamd_tls_last_reload_successful 1 if the certificate on disk is what is active, 0 if it was rejected
-# TYPE iamd_tls_last_reload_successful gauge
-";
+const SERIES: [Series; 3] = [
+    (
+        "iamd_tls_certificate_start_timestamp_seconds",
+        "When the certificate that is active began to be valid",
+        |reading| reading.not_before,
+    ),
+    (
+        "iamd_tls_certificate_expiry_timestamp_seconds",
+        "When the first certificate of the chain that is active ends",
+        |reading| reading.not_after,
+    ),
+    (
+        "iamd_tls_last_reload_successful",
+        "1 if the certificate on disk is what is active, 0 if it was rejected",
+        |reading| reading.successful.into(),
+    ),
+];
 
 /// Written by hand: without TLS there must be no series, since a time of 0 would look like a certificate that has expired.
 pub(super) fn render(readings: &[TlsReading], text: &mut String) {
     if readings.is_empty() {
         return;
     }
-    text.push_str(START);
-    for TlsReading { listener, not_before, .. } in readings {
-        let listener = listener.as_str();
+    for (name, help, value) in SERIES {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "iamd_tls_certificate_start_timestamp_seconds{{listener=\"{listener}\"}} {not_before}");
-    }
-    text.push_str(EXPIRY);
-    for TlsReading { listener, not_after, .. } in readings {
-        let listener = listener.as_str();
-        let _ = writeln!(text, "iamd_tls_certificate_expiry_timestamp_seconds{{listener=\"{listener}\"}} {not_after}");
-    }
-    text.push_str(SUCCESSFUL);
-    for TlsReading { listener, successful, .. } in readings {
-        let (listener, successful) = (listener.as_str(), u8::from(*successful));
-        let _ = writeln!(text, "iamd_tls_last_reload_successful{{listener=\"{listener}\"}} {successful}");
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for reading in readings {
+            let _ = writeln!(text, "{name}{{listener=\"{}\"}} {}", reading.listener.as_str(), value(reading));
+        }
     }
 }
