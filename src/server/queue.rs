@@ -50,9 +50,9 @@ struct Queue {
     arrived_after: Cell<Option<Instant>>,
     /// Since when every call is late.
     late_since: Cell<Option<Instant>>,
+    /// When the interval began in which calls were last refused.
     interval_began: Cell<Option<Instant>>,
     refused: Cell<u32>,
-    last_refusal: Cell<Option<Instant>>,
 }
 
 #[derive(Clone, Copy)]
@@ -114,7 +114,6 @@ impl Queue {
             late_since: Cell::new(None),
             interval_began: Cell::new(None),
             refused: Cell::new(0),
-            last_refusal: Cell::new(None),
         }
     }
 
@@ -186,13 +185,12 @@ impl Queue {
         }
         let refused = self.refused.get();
         self.refused.set(refused.saturating_add(1));
-        self.last_refusal.set(Some(now));
         refused < REFUSALS
     }
 
     fn is_overworked_since(&self, then: Instant) -> bool {
         let is_busy = !self.slept.get() && self.busy_since.get().is_some_and(|since| since <= then);
-        is_busy || self.last_refusal.get().is_some_and(|at| at >= then)
+        is_busy || self.interval_began.get().is_some_and(|began| began >= then)
     }
 }
 
