@@ -1,4 +1,4 @@
-"""The service that is soaked: how it is started, asked and stopped."""
+"""A service that is measured: how it is started, asked and stopped."""
 import http.client
 import json
 import os
@@ -16,41 +16,15 @@ def free_port():
         return taken.getsockname()[1]
 
 
-class Service:
-    """iamd on a core of its own, with every listener and limit that it has flags for."""
+class Running:
+    """iamd on a core of its own, with these flags, until it is stopped."""
 
-    def __init__(self, program, core, work, certificates):
-        self.work = work
-        self.port, self.admin = free_port(), free_port()
-        self.unix = work / "iamd.sock"
-        self.decisions = work / "decisions"
-        self.stderr = work / "stderr"
-        self.flags = [
-            "--policies", work / "world/store",
-            "--listen", f"127.0.0.1:{self.port}", "--listen", f"unix:{self.unix}",
-            "--admin-listen", f"127.0.0.1:{self.admin}",
-            "--tls-cert", certificates.mounted / "tls.crt", "--tls-key", certificates.mounted / "tls.key",
-            "--tls-client-ca", certificates.mounted / "ca.crt",
-            "--tls-allowed-san", "spiffe://soak.example/client/*",
-            "--drain-delay", "1s",
-        ]
-        known = subprocess.run([program, "serve", "--help"], capture_output=True, text=True, check=True).stdout
-        self.logs = "--decision-log " in known
-        if self.logs:
-            self.decisions.mkdir()
-            self.flags += ["--decision-log", self.decisions / "decisions.jsonl",
-                           "--decision-log-max-bytes", "64MiB", "--decision-log-max-files", "2"]
-        if "--memory-limit " in known:
-            self.flags += ["--memory-limit", "1GiB"]
+    def __init__(self, program, core, flags, admin, stderr):
+        self.flags, self.admin, self.stderr = flags, admin, stderr
         self.child = subprocess.Popen(
-            ["taskset", "-c", str(core), program, "serve", *map(str, self.flags)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(self.stderr, "w"))
+            ["taskset", "-c", str(core), program, "serve", *map(str, flags)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(stderr, "w"))
         self.wait(lambda: self.get("/readyz")[0] == 200, 30, "is not ready")
-
-    def command(self):
-        """Without the places and ports of this run."""
-        text = " ".join(map(str, self.flags)).replace(f"{self.work}/", "")
-        return "iamd serve " + text.replace(str(self.port), "PORT").replace(str(self.admin), "PORT")
 
     def wait(self, true, seconds, otherwise):
         """How long it took until something was true."""
@@ -103,6 +77,39 @@ class Service:
         except subprocess.TimeoutExpired:
             self.child.kill()
             return "killed, since it did not end"
+
+
+class Service(Running):
+    """iamd on a core of its own, with every listener and limit that it has flags for."""
+
+    def __init__(self, program, core, work, certificates):
+        self.work = work
+        self.port, admin = free_port(), free_port()
+        self.unix = work / "iamd.sock"
+        self.decisions = work / "decisions"
+        flags = [
+            "--policies", work / "world/store",
+            "--listen", f"127.0.0.1:{self.port}", "--listen", f"unix:{self.unix}",
+            "--admin-listen", f"127.0.0.1:{admin}",
+            "--tls-cert", certificates.mounted / "tls.crt", "--tls-key", certificates.mounted / "tls.key",
+            "--tls-client-ca", certificates.mounted / "ca.crt",
+            "--tls-allowed-san", "spiffe://soak.example/client/*",
+            "--drain-delay", "1s",
+        ]
+        known = subprocess.run([program, "serve", "--help"], capture_output=True, text=True, check=True).stdout
+        self.logs = "--decision-log " in known
+        if self.logs:
+            self.decisions.mkdir()
+            flags += ["--decision-log", self.decisions / "decisions.jsonl",
+                      "--decision-log-max-bytes", "64MiB", "--decision-log-max-files", "2"]
+        if "--memory-limit " in known:
+            flags += ["--memory-limit", "1GiB"]
+        super().__init__(program, core, flags, admin, work / "stderr")
+
+    def command(self):
+        """Without the places and ports of this run."""
+        text = " ".join(map(str, self.flags)).replace(f"{self.work}/", "")
+        return "iamd serve " + text.replace(str(self.port), "PORT").replace(str(self.admin), "PORT")
 
 
 def total(metrics, name, *wanted):
