@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::digest::Digest;
 use super::identity::{Identity, Place};
-use super::principals::{Principals, WrittenReference, number};
+use super::principals::{Principals, WrittenReference};
 use super::{EntityTags, Organization, Resource, VpcEndpoint};
 use crate::arn::AccountId;
 use crate::finding::{Finding, Position};
@@ -144,32 +144,22 @@ impl Fragment {
     }
 }
 
+/// What a user, role or group has, as it is asked: shared by all that have the same.
+pub(super) type Sets = Arc<[Arc<PolicySet>]>;
+
 /// A file of which is known what its references come to.
 #[derive(Debug)]
 pub(super) struct Linked {
     pub(super) fragment: Arc<Fragment>,
-    /// What the sets as they are written come to, one after the other.
-    sets: Box<[Arc<PolicySet>]>,
-    /// By number of the set as it is written, where what it comes to starts; and where the last one ends.
-    starts: Box<[u32]>,
+    /// What the sets as they are written come to.
+    sets: Box<[Sets]>,
     /// By number of the name; None of what is no boundary.
     boundaries: Box<[Option<Arc<PolicySet>>]>,
 }
 
 impl Linked {
-    pub(super) fn new(
-        fragment: &Arc<Fragment>,
-        sets: Vec<Vec<Arc<PolicySet>>>,
-        boundaries: Vec<Option<Arc<PolicySet>>>,
-    ) -> Self {
-        let mut starts = vec![0];
-        let mut end = 0;
-        starts.extend(sets.iter().map(|of_one| {
-            end += of_one.len();
-            number(end)
-        }));
-        let sets = sets.into_iter().flatten().collect();
-        Self { fragment: Arc::clone(fragment), sets, starts: starts.into(), boundaries: boundaries.into() }
+    pub(super) fn new(fragment: &Arc<Fragment>, sets: Vec<Sets>, boundaries: Vec<Option<Arc<PolicySet>>>) -> Self {
+        Self { fragment: Arc::clone(fragment), sets: sets.into(), boundaries: boundaries.into() }
     }
 
     /// Whether nothing in it is another.
@@ -177,15 +167,14 @@ impl Linked {
         let boundaries =
             |file: &Self| file.boundaries.iter().map(|it| it.as_ref().map(Arc::as_ptr)).collect::<Vec<_>>();
         Arc::ptr_eq(&self.fragment, &other.fragment)
-            && self.starts == other.starts
-            && self.sets.iter().map(Arc::as_ptr).eq(other.sets.iter().map(Arc::as_ptr))
+            && self.sets.len() == other.sets.len()
+            && self.sets.iter().zip(&other.sets).all(|(own, other)| are_same(own, other))
             && boundaries(self) == boundaries(other)
     }
 
     /// What a set as it is written comes to.
     pub(super) fn sets(&self, set: u32) -> &[Arc<PolicySet>] {
-        let [start, end] = [0, 1].map(|next| self.starts.get(set as usize + next).map(|start| *start as usize));
-        start.zip(end).and_then(|(start, end)| self.sets.get(start..end)).unwrap_or_default()
+        self.sets.get(set as usize).map(|sets| &**sets).unwrap_or_default()
     }
 
     pub(super) fn boundary(&self, name: u32) -> Option<&Arc<PolicySet>> {
@@ -196,4 +185,9 @@ impl Linked {
         static NO_TAGS: LazyLock<EntityTags> = LazyLock::new(EntityTags::default);
         self.fragment.tags.get(tags as usize).unwrap_or(&NO_TAGS)
     }
+}
+
+/// Whether two lists have the very same sets.
+fn are_same(one: &Sets, other: &Sets) -> bool {
+    Arc::ptr_eq(one, other) || one.iter().map(Arc::as_ptr).eq(other.iter().map(Arc::as_ptr))
 }

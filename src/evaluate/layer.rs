@@ -8,7 +8,7 @@ use super::facts::RequestFacts;
 use super::trace::OrganizationNode;
 use crate::access::{Action, PolicyType, ResourceName, StatementRef};
 use crate::policy::{
-    self, Circumstances, CompiledPolicy, CompiledStatement, Effect, GrantClass, PolicySet, Resolve as _, Seeker,
+    self, Circumstances, CompiledPolicy, CompiledStatement, Effect, GrantClass, PolicySet, Resolve as _, Seeker, Sought,
 };
 
 /// What the policies of one layer, or of one level of it, say to a request.
@@ -68,7 +68,10 @@ pub(super) fn ask_sets<'p, A: Audience>(
     if A::EXHAUSTIVE {
         return tell(policy_type, || None, policy::each_policy(sets), circumstances);
     }
-    Scale::weigh(circumstances, |request, scale| sets.into_iter().try_for_each(|set| set.search(request, scale)))
+    Scale::weigh(circumstances, |(action, resource), scale| {
+        let sought = Sought::new(action, resource);
+        sets.into_iter().try_for_each(|set| set.search(&sought, scale))
+    })
 }
 
 /// Asks every statement, and tells of each.

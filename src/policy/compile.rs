@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::action::{self, ActionMatcher};
 use super::condition::{self, CompiledCondition, Facts};
 use super::document::{Effect, PolicyDocument, Reader, Statement};
+use super::filter::Filter;
 use super::index::{Index, Key, ResourceKey, Seeker};
 use super::listener::Listener;
 use super::principal::{self, GrantClass, PrincipalFacts, PrincipalMatcher};
@@ -23,8 +24,9 @@ pub struct CompiledPolicy {
     pub name: PolicyName,
     /// Its statements, in the order of the document.
     pub statements: Box<[CompiledStatement]>,
-    /// Of the statements, if they are many and the policy is asked alone: those of identities are asked in a
-    /// [`PolicySet`](super::PolicySet).
+    /// Of the statements. Lets everything through in policies that are not asked in a [`PolicySet`](super::PolicySet).
+    pub(super) filter: Filter,
+    /// Of the statements, if they are many and the policy is asked alone: those of identities are asked in a set.
     index: Option<Box<Index>>,
 }
 
@@ -149,16 +151,17 @@ pub(super) fn compile(
     let dialect = Dialect { variables: document.variables, by_aws, kind, of_s3 };
     let compile = |s| statement(s, dialect, reader);
     let statements: Box<[_]> = document.statements.iter().map(compile).collect();
-    let index = match kind {
+    let (filter, index) = match kind {
+        PolicyKind::Identity => (Filter::of(&statements), None),
         // Those of sessions are small, come with requests, and take the place that they are given.
-        PolicyKind::Identity | PolicyKind::Session => None,
+        PolicyKind::Session => (Filter::ALL, None),
         PolicyKind::Resource
         | PolicyKind::Trust
         | PolicyKind::ServiceControl
         | PolicyKind::ResourceControl
-        | PolicyKind::VpcEndpoint => Index::new(std::iter::once(&*statements)),
+        | PolicyKind::VpcEndpoint => (Filter::ALL, Index::new(std::iter::once(&*statements))),
     };
-    CompiledPolicy { name, statements, index: index.map(Box::new) }
+    CompiledPolicy { name, statements, filter, index: index.map(Box::new) }
 }
 
 fn statement(statement: &Statement, dialect: Dialect, reader: &mut Reader<'_>) -> CompiledStatement {

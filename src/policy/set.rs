@@ -1,19 +1,37 @@
 //! Policies that are asked together.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::compile::CompiledPolicy;
+use super::filter::Filter;
 use super::index::{Index, Seeker};
 use crate::access::{Action, ResourceName};
 
-/// The policies that are attached to a user or role directly, or those of a group; whoever has the same ones shares them.
+/// Policies that are asked together; whoever has the same ones shares them.
 #[derive(Debug)]
 pub struct PolicySet {
+    /// Of a single policy. Lets everything through if there are more.
+    filter: Filter,
     policies: Box<[Arc<CompiledPolicy>]>,
     /// Of the statements of all, if they are many.
     index: Option<Box<Index>>,
+}
+
+/// So many of the policies that are asked apart may be looked into for a request that none of them is about.
+const SEVERAL: usize = 4;
+
+/// To ask the filters of more takes longer than to walk one tree.
+const MANY: usize = 32;
+
+/// Whether these policies are better asked apart, each as a set of its own, since few of them are looked into for a request. What
+/// is looked at then is shared by all that have one of them and stays in the processor's caches, as the indexes of all selections
+/// that people have would not.
+pub fn are_told_apart(policies: &[Arc<CompiledPolicy>]) -> bool {
+    let passing: usize = policies.iter().map(|policy| policy.filter.passing()).sum();
+    policies.len() <= MANY && passing <= SEVERAL * Filter::PARTS
 }
 
 /// The policies of sets, each once, in however many of them it is.
@@ -26,8 +44,9 @@ pub fn each_policy<'s>(sets: impl IntoIterator<Item = &'s Arc<PolicySet>>) -> im
 impl PolicySet {
     /// A set of policies, of which none occurs twice.
     pub fn new(policies: Vec<Arc<CompiledPolicy>>) -> Self {
+        let filter = if let [policy] = &*policies { policy.filter } else { Filter::ALL };
         let index = Index::new(policies.iter().map(|policy| &*policy.statements));
-        Self { policies: policies.into(), index: index.map(Box::new) }
+        Self { filter, policies: policies.into(), index: index.map(Box::new) }
     }
 
     /// They, in the order in which they are attached.
@@ -36,14 +55,37 @@ impl PolicySet {
     }
 
     /// Shows statements that may be about an action and a resource, until the seeker has enough.
-    pub fn search(&self, request: (&Action<'_>, &ResourceName<'_>), seeker: &mut impl Seeker) -> ControlFlow<()> {
+    pub fn search(&self, sought: &Sought<'_>, seeker: &mut impl Seeker) -> ControlFlow<()> {
+        if !self.filter.lets_all_through() && !self.filter.may_have(sought.filter()) {
+            return ControlFlow::Continue(());
+        }
         let statement = |policy: u32, statement: u32| {
             let policy = self.policies.get(policy as usize)?;
             policy.statements.get(statement as usize)
         };
         match &self.index {
-            Some(index) => index.search(statement, request, seeker),
+            Some(index) => index.search(statement, (sought.action, sought.resource), seeker),
             None => self.policies.iter().try_for_each(|policy| policy.scan(seeker)),
         }
+    }
+}
+
+/// What is looked for in sets.
+#[derive(Debug)]
+pub struct Sought<'a> {
+    action: &'a Action<'a>,
+    resource: &'a ResourceName<'a>,
+    /// Made when it is first needed.
+    filter: OnceCell<Filter>,
+}
+
+impl<'a> Sought<'a> {
+    /// An action and a resource.
+    pub fn new(action: &'a Action<'a>, resource: &'a ResourceName<'a>) -> Self {
+        Self { action, resource, filter: OnceCell::new() }
+    }
+
+    fn filter(&self) -> &Filter {
+        self.filter.get_or_init(|| Filter::for_request(self.action, self.resource))
     }
 }

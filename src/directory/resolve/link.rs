@@ -9,7 +9,7 @@ use super::sets::PolicySets;
 use super::{Common, Problems};
 use crate::access::shown;
 use crate::directory::Directory;
-use crate::directory::fragment::{Fragment, Linked, Name, NameRole, WrittenSet};
+use crate::directory::fragment::{Fragment, Linked, Name, NameRole, Sets, WrittenSet};
 use crate::directory::identity::Kind;
 use crate::directory::principals::{Files, Location, WrittenReference, number};
 use crate::policy::PolicySet;
@@ -37,7 +37,7 @@ pub(super) struct Linker<'f> {
 /// A file of which the sets of groups are not known yet.
 struct Half {
     /// By number of the set as it is written.
-    sets: Vec<Vec<Arc<PolicySet>>>,
+    sets: Vec<Sets>,
     boundaries: Vec<Option<Arc<PolicySet>>>,
     /// Whether something else that it names comes to nothing.
     is_faulty: bool,
@@ -82,7 +82,7 @@ impl<'f> Linker<'f> {
             _ => None,
         };
         let sets = file.sets.iter().map(|set| match set {
-            WrittenSet::OfGroup(_) => Vec::new(),
+            WrittenSet::OfGroup(_) => Sets::default(),
             WrittenSet::Attached { inline, names } => {
                 let attached = names.iter().filter_map(|name| policy(*name)).collect();
                 self.sets.sets(inline.clone(), attached)
@@ -191,7 +191,7 @@ fn references(file: &Fragment, kind: Kind, index: u32) -> &[WrittenReference] {
     }
 }
 
-fn sets_of_group(files: &[Arc<Fragment>], halves: &[Half], at: Location) -> Option<Vec<Arc<PolicySet>>> {
+fn sets_of_group(files: &[Arc<Fragment>], halves: &[Half], at: Location) -> Option<Sets> {
     let set = files.get(at.file as usize)?.groups.get(at.index as usize)?.set?;
     halves.get(at.file as usize)?.sets.get(set as usize).cloned()
 }

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Common;
-use crate::policy::{CompiledPolicy, PolicySet};
+use crate::directory::fragment::Sets;
+use crate::policy::{CompiledPolicy, PolicySet, are_told_apart};
 
 /// How many patterns the indexes of sets may hold of policies that others may have, too. A million users could have as many
 /// different selections of a thousand policies: an index for each would be larger than the store by far. At about 100 bytes a
@@ -29,16 +30,16 @@ impl<'b> PolicySets<'b> {
         Self { before, ..Self::default() }
     }
 
-    /// These policies, each once: one set, if that is not too much.
+    /// These policies, each once: as one set, unless they are told apart without an index of all, or that were too much.
     pub(super) fn sets(
         &mut self,
         mut inline: Vec<Arc<CompiledPolicy>>,
         mut attached: Vec<Arc<CompiledPolicy>>,
-    ) -> Vec<Arc<PolicySet>> {
+    ) -> Sets {
         self.seen.clear();
         attached.retain(|policy| self.seen.insert(Arc::as_ptr(policy)));
         // Nobody else has a policy that is written inline: a set of these is as large as what is written.
-        if inline.is_empty() && (attached.len() <= 1 || self.is_known(&attached)) || self.affords(&attached) {
+        if !are_told_apart(&attached) && (inline.is_empty() && self.is_known(&attached) || self.affords(&attached)) {
             inline.append(&mut attached);
         }
         let apart = attached.into_iter().map(|policy| vec![policy]);
