@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use criterion::{Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dashmap::DashMap;
 use dashmap::try_result::TryResult;
-use foldhash::quality::RandomState;
+use foldhash::fast::RandomState;
 use iamd::access::{Decision, Explanation, Outcome, PolicyType};
 use iamd::cache::DecisionCache;
 use iamd::proto::v1;

@@ -29,7 +29,7 @@ use table::{Put, Table};
 /// Only what is a function of the snapshot and the request belongs into it: no answer that looked at the clock.
 pub struct DecisionCache {
     budget_bytes: usize,
-    hasher: foldhash::quality::RandomState,
+    hasher: foldhash::fast::RandomState,
     table: Table,
     newcomers: Newcomers,
     /// Written by whoever inserts, read by whoever inserts or reports; hits do not touch them.
@@ -91,7 +91,7 @@ impl DecisionCache {
         let newcomers = Newcomers::new(budget_bytes);
         let fixed_bytes = (table.bytes() + newcomers.bytes()).min(budget_bytes);
         let tally = Tally { bytes: AtomicUsize::new(fixed_bytes), ..Tally::default() };
-        Self { budget_bytes, hasher: foldhash::quality::RandomState::default(), table, newcomers, tally }
+        Self { budget_bytes, hasher: foldhash::fast::RandomState::default(), table, newcomers, tally }
     }
 
     /// Whether it remembers anything at all.

@@ -20,7 +20,7 @@ pub struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    pub(super) fn of(message: &'a [u8], hasher: &foldhash::quality::RandomState) -> Self {
+    pub(super) fn of(message: &'a [u8], hasher: &foldhash::fast::RandomState) -> Self {
         Self { message, place: place(message, hasher), any_order: false }
     }
 
@@ -33,7 +33,7 @@ impl<'a> Key<'a> {
 }
 
 /// The same for all orders of the fields. Of what is not made of fields, the rest counts as one.
-fn place(message: &[u8], hasher: &foldhash::quality::RandomState) -> Place {
+fn place(message: &[u8], hasher: &foldhash::fast::RandomState) -> Place {
     let mut sum = 0_u64;
     for (_, piece) in Pieces(message) {
         let mut hasher = hasher.build_hasher();
@@ -144,7 +144,7 @@ mod tests {
             }),
             turn in any::<prop::sample::Index>(),
         ) {
-            let hasher = foldhash::quality::RandomState::default();
+            let hasher = foldhash::fast::RandomState::default();
             let message = |pieces: &[String]| {
                 let mut out = Vec::new();
                 pieces.iter().for_each(|piece| prost::encoding::string::encode(4, piece, &mut out));
