@@ -12,10 +12,10 @@ STEADY = {
         ["--connections", "4", "--streams", "2", "--method", "stream", "--pack", "8", "--window", "256"], True, 0.40, 1),
 }
 
-# Each keeps more calls waiting than the service lets wait, or holds more streams than it lets be held.
+# Each keeps more calls waiting than the service lets wait, or holds more streams than it lets be held. None comes twice.
 BURSTS = [
-    ("unary, Unix", ["--connections", "16", "--streams", "480"], False),
-    ("batches of 20, mTLS", ["--connections", "16", "--streams", "128", "--method", "batch", "--batch", "20"], True),
+    ("unary, Unix", ["--connections", "192", "--streams", "128", "--each-new"], False),
+    ("batches of 100, mTLS", ["--connections", "16", "--streams", "128", "--method", "batch", "--batch", "100", "--each-new"], True),
     ("4,800 streams, Unix", ["--connections", "48", "--streams", "100", "--method", "stream", "--pack", "8", "--window", "8"], False),
 ]
 

@@ -126,6 +126,8 @@ pub struct Connection {
     stream_window: i64,
     max_frame: usize,
     max_streams: usize,
+    /// Whether the peer has said what it allows.
+    settled: bool,
     arrived: u32,
     blocked: VecDeque<Blocked>,
     /// Headers whose end has not arrived.
@@ -140,6 +142,9 @@ const INPUT: usize = 256 * 1024;
 
 /// The peer may send so much more before it hears of it again.
 const TOP_UP: u32 = wire::LARGEST_WINDOW / 2;
+
+/// So many calls at a time before the peer has said how many it allows, as other clients: it would refuse what is too much.
+const BEFORE_SETTINGS: usize = 100;
 
 /// Calls on their way, by stream: identifiers only grow, and mostly the oldest end first.
 #[derive(Debug, Default)]
@@ -199,7 +204,8 @@ impl Connection {
             window: wire::DEFAULT_WINDOW,
             stream_window: wire::DEFAULT_WINDOW,
             max_frame: wire::DEFAULT_MAX_FRAME,
-            max_streams: usize::MAX,
+            max_streams: BEFORE_SETTINGS,
+            settled: false,
             arrived: 0,
             blocked: VecDeque::new(),
             continued: None,
@@ -473,6 +479,9 @@ impl Connection {
     }
 
     fn settings(&mut self, payload: &[u8]) -> io::Result<()> {
+        if !std::mem::replace(&mut self.settled, true) {
+            self.max_streams = usize::MAX;
+        }
         for setting in payload.chunks_exact(6) {
             let name = u16::from_be_bytes([setting[0], setting[1]]);
             let value = u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]);
