@@ -21,7 +21,6 @@ use crate::access::Outcome;
 use entry::Entry;
 pub use entry::explanation_bytes;
 pub use key::Key;
-use newcomers::Newcomers;
 use table::{Put, Table};
 
 /// A bounded map from whole requests to outcomes. Readers never wait.
@@ -31,7 +30,6 @@ pub struct DecisionCache {
     budget_bytes: usize,
     hasher: foldhash::fast::RandomState,
     table: Table,
-    newcomers: Newcomers,
     /// Written by whoever inserts, read by whoever inserts or reports; hits do not touch them.
     tally: Tally,
 }
@@ -88,10 +86,9 @@ impl DecisionCache {
 
     fn with_sets(budget_bytes: usize, sets: usize) -> Self {
         let table = Table::new(budget_bytes / SET_SHARE_BYTES, sets);
-        let newcomers = Newcomers::new(budget_bytes);
-        let fixed_bytes = (table.bytes() + newcomers.bytes()).min(budget_bytes);
+        let fixed_bytes = table.bytes().min(budget_bytes);
         let tally = Tally { bytes: AtomicUsize::new(fixed_bytes), ..Tally::default() };
-        Self { budget_bytes, hasher: foldhash::fast::RandomState::default(), table, newcomers, tally }
+        Self { budget_bytes, hasher: foldhash::fast::RandomState::default(), table, tally }
     }
 
     /// Whether it remembers anything at all.
@@ -121,7 +118,8 @@ impl DecisionCache {
         if cost > self.largest_entry_bytes() {
             return self.forget(key);
         }
-        if !self.reserve(cost) && (!self.newcomers.came_before(key.place) || !self.make_room(cost)) {
+        let came_before = || self.table.set(key.place).is_some_and(|set| set.came_before(key.place));
+        if !self.reserve(cost) && (!came_before() || !self.make_room(cost)) {
             return self.forget(key);
         }
         let set = self.table.set_or_allocate(key.place);

@@ -15,6 +15,7 @@ use arc_swap::ArcSwapAny;
 
 use super::entry::{self, Entry};
 use super::key::Key;
+use super::newcomers::Newcomers;
 
 /// A pointer to an entry that can be exchanged under its readers. One that is dropped first looks at what each thread reads,
 /// which takes a microsecond: an empty one is let go of without.
@@ -141,7 +142,7 @@ pub(super) enum Put {
     Busy,
 }
 
-/// Six slots and what is needed to find and replace entries in them.
+/// Six slots and what is needed to find and replace entries in them; who asked for something else of this set last.
 #[derive(Default)]
 #[repr(align(64))]
 pub(super) struct Set {
@@ -150,9 +151,16 @@ pub(super) struct Set {
     /// entry has is said by the entry alone.
     tags: AtomicU64,
     slots: [Slot; WAYS],
-    /// Held by the one thread that writes to this set, and only ever tried; holds the slot that eviction looks at
-    /// next. Readers do not know of it.
-    hand: Mutex<u8>,
+    /// Held by the one thread that writes to this set, and only ever tried. Readers do not know of it.
+    hand: Mutex<Hand>,
+}
+
+/// What only writers know of a set.
+#[derive(Debug, Default)]
+struct Hand {
+    /// The slot that eviction looks at next.
+    slot: u8,
+    newcomers: Newcomers,
 }
 
 impl Set {
@@ -175,6 +183,11 @@ impl Set {
             Some(old) if same.is_some() => Put::Replaced(old),
             Some(old) => Put::Evicted(old),
         }
+    }
+
+    /// Whether a request of this place came before; if not, it has now. False if another thread is writing to this set.
+    pub(super) fn came_before(&self, place: Place) -> bool {
+        self.hand.try_lock().is_ok_and(|mut hand| hand.newcomers.came_before(place))
     }
 
     /// Takes out the entry of a key, unless another thread is writing to this set.
@@ -217,7 +230,7 @@ impl Set {
     /// is writing to this set.
     pub(super) fn evict_unused(&self, mut enough: impl FnMut(&Entry) -> bool) -> bool {
         let Ok(mut hand) = self.hand.try_lock() else { return false };
-        (0..WAYS).any(|_| self.take_if_unused(step(&mut hand)).is_some_and(|entry| enough(&entry)))
+        (0..WAYS).any(|_| self.take_if_unused(hand.step()).is_some_and(|entry| enough(&entry)))
     }
 
     fn take_if_unused(&self, index: usize) -> Option<Entry> {
@@ -227,10 +240,10 @@ impl Set {
     }
 
     /// The next slot whose entry was not used. Ends after one round, which has cleared what it passed.
-    fn advance(&self, hand: &mut u8) -> usize {
+    fn advance(&self, hand: &mut Hand) -> usize {
         let used = |slot: &Slot| slot.load().as_ref().is_some_and(entry::take_used);
         let unused = |index: &usize| !self.slots.get(*index).is_some_and(used);
-        (0..WAYS).map(|_| step(hand)).find(unused).unwrap_or_else(|| step(hand))
+        (0..WAYS).map(|_| hand.step()).find(unused).unwrap_or_else(|| hand.step())
     }
 
     /// Only the holder of `hand` comes here, hence no other thread writes to the tags.
@@ -278,11 +291,13 @@ impl Iterator for Matches {
     }
 }
 
-/// Where the hand points; it then points to the next slot.
-fn step(hand: &mut u8) -> usize {
-    let at = usize::from(*hand);
-    *hand = if at + 1 < WAYS { *hand + 1 } else { 0 };
-    at
+impl Hand {
+    /// Where it points; it then points to the next slot.
+    fn step(&mut self) -> usize {
+        let at = usize::from(self.slot);
+        self.slot = if at + 1 < WAYS { self.slot + 1 } else { 0 };
+        at
+    }
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ fn assert_counted(cache: &DecisionCache) {
     let entries = cache.table.entries();
     let bytes: usize = entries.iter().map(entry::held_bytes).sum();
     assert_eq!(cache.entries(), entries.len());
-    assert_eq!(cache.bytes(), cache.table.bytes() + cache.newcomers.bytes() + bytes);
+    assert_eq!(cache.bytes(), cache.table.bytes() + bytes);
     assert!(cache.bytes() <= cache.budget_bytes);
 }
 
@@ -133,7 +133,7 @@ fn a_full_cache_uses_its_budget_and_keeps_it() {
     assert_counted(&cache);
 }
 
-/// A hundred thousand keys that are asked for once leave those alone that fill the cache.
+/// A hundred thousand keys that are asked for once leave those alone that fill the cache, but for the few that are taken for others.
 #[test]
 fn what_comes_once_is_not_let_in_where_there_is_no_room() {
     let cache = DecisionCache::new(1 << 20);
@@ -143,7 +143,7 @@ fn what_comes_once_is_not_let_in_where_there_is_no_room() {
     let (entries, evictions) = (cache.entries(), cache.evictions());
     assert!(entries > 2_000, "{cache:?}");
     (10_000..110_000).for_each(|n| insert(&cache, key(n), &outcome));
-    assert!(cache.evictions() - evictions < 1_000, "{cache:?}");
+    assert!(cache.evictions() - evictions < 2_000, "{cache:?}");
     assert_counted(&cache);
 }
 
