@@ -131,7 +131,7 @@ fn make_request() -> Box<dyn FnMut()> {
 fn answer(cache_bytes: usize) -> Box<dyn FnMut()> {
     let message = request(1);
     let active: Arc<Active> = engine(&[alice()], cache_bytes).load_full();
-    Box::new(move || assert!(decide::decide(&active, &RequestLimits::default(), &message).is_ok()))
+    Box::new(move || assert!(decide::decide(&active, &RequestLimits::default(), &active.cache.key(&message)).is_ok()))
 }
 
 fn decision(user: &str, detail: Detail) -> Box<dyn FnMut()> {

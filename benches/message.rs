@@ -115,7 +115,8 @@ fn pieces(criterion: &mut Criterion) {
     });
     for (name, cache_bytes) in [("cached", 64 << 20), ("uncached", 0)] {
         let active: Arc<Active> = engine(cache_bytes).load_full();
-        let ask = |message: &Vec<u8>| decide::decide(&active, &RequestLimits::default(), message).is_ok();
+        let ask =
+            |message: &Vec<u8>| decide::decide(&active, &RequestLimits::default(), &active.cache.key(message)).is_ok();
         messages.iter().for_each(|message| assert!(ask(message)));
         criterion.bench_function(&format!("decide, {name}"), |bencher| bencher.iter(|| black_box(ask(turn.next()))));
     }

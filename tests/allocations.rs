@@ -130,7 +130,7 @@ fn a_message_takes_nothing_if_it_is_known_and_little_if_not() {
     let messages: Vec<_> = (0..100).map(|n| message(n).encode_to_vec()).collect();
     let ask = |message: &Vec<u8>| {
         let region = Region::new(ALLOCATOR);
-        let answer = decide::decide(&active, &RequestLimits::default(), message).unwrap();
+        let answer = decide::decide(&active, &RequestLimits::default(), &active.cache.key(message)).unwrap();
         assert_eq!(answer.outcome.decision, Decision::Allow);
         (answer.cache, region.change().allocations)
     };

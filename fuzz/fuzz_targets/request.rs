@@ -44,7 +44,7 @@ fn as_it_lies(data: &[u8], message: Option<&v1::IsAuthorizedRequest>, limits: &R
         if same.as_ref() != message {
             continue;
         }
-        let decided = decide::decide(&ACTIVE, limits, bytes).ok();
+        let decided = decide::decide(&ACTIVE, limits, &ACTIVE.cache.key(bytes)).ok();
         assert_eq!(decided.is_some(), read.is_some());
         // What was decided by the clock may be decided otherwise now.
         let decided = decided.filter(|answer| answer.cache != CacheStatus::Bypass);

@@ -62,7 +62,7 @@ fn decided(principal: &str, action: &str, resource: &str, session_policies: &[&s
 fn answer(message: &v1::IsAuthorizedRequest, request: &AccessRequest<'_>) -> Option<Decision> {
     let uncached = ask::decide(&ACTIVE.snapshot, request).map(|outcome| outcome.decision);
     let message = message.encode_to_vec();
-    let answers = [(); 2].map(|()| decide::decide(&ACTIVE, &RequestLimits::default(), &message));
+    let answers = [(); 2].map(|()| decide::decide(&ACTIVE, &RequestLimits::default(), &ACTIVE.cache.key(&message)));
     let decisions = answers.map(|answer| answer.map(|answer| answer.outcome.decision));
     for decision in &decisions {
         match decision {

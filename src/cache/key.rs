@@ -20,6 +20,11 @@ pub struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
+    /// The message itself.
+    pub fn message(&self) -> &'a [u8] {
+        self.message
+    }
+
     pub(super) fn of(message: &'a [u8], hasher: &foldhash::fast::RandomState) -> Self {
         Self { message, place: place(message, hasher), any_order: false }
     }

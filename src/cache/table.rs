@@ -164,6 +164,11 @@ struct Hand {
 }
 
 impl Set {
+    /// A byte for each slot.
+    pub(super) fn tags(&self) -> u64 {
+        self.tags.load(Ordering::Relaxed)
+    }
+
     /// The entry of a key, as `answer` makes something of it. Takes no lock and does not wait.
     pub(super) fn find<T>(&self, tag: u8, answer: impl Fn(&Entry) -> Option<T>) -> Option<T> {
         let slots = Matches::of(tag, self.tags.load(Ordering::Acquire)).filter_map(|index| self.slots.get(index));
@@ -199,7 +204,7 @@ impl Set {
     /// Where the entry of a key stands, for whoever holds the hand: the tags are as they are, and an entry with another one need
     /// not be fetched from memory.
     fn position(&self, key: &Key<'_>) -> Option<usize> {
-        let tags = self.tags.load(Ordering::Relaxed).to_le_bytes();
+        let tags = self.tags().to_le_bytes();
         let has_key = |slot: &Slot| slot.load().as_ref().is_some_and(|entry| entry::has_key(entry, key));
         self.slots.iter().zip(tags).position(|(slot, tag)| tag == key.place.tag && has_key(slot))
     }
@@ -250,7 +255,7 @@ impl Set {
     fn replace(&self, index: usize, entry: Entry) -> Option<Entry> {
         let tag = entry::place(&entry).tag;
         let old = self.slots.get(index)?.swap(Some(entry));
-        let mut tags = self.tags.load(Ordering::Relaxed).to_le_bytes();
+        let mut tags = self.tags().to_le_bytes();
         if let Some(there) = tags.get_mut(index) {
             *there = tag;
         }

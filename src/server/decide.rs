@@ -8,16 +8,16 @@ use crate::engine::{Active, Answer};
 use crate::proto::codec;
 use crate::proto::view::RequestView;
 
-/// What was decided for this message is known by its bytes. Else, what is usual is read as it lies there; what is not, and
+/// What was decided for the message of this key is known by its bytes. Else, what is usual is read as it lies there; what is not, and
 /// what is wrong, is read as prost does.
-pub fn decide(active: &Active, limits: &RequestLimits, message: &[u8]) -> Result<Answer, Refusal> {
-    let key = active.cache.key(message);
-    if let Some(answer) = active.remembered(&key) {
+pub fn decide(active: &Active, limits: &RequestLimits, key: &Key<'_>) -> Result<Answer, Refusal> {
+    let message = key.message();
+    if let Some(answer) = active.remembered(key) {
         return Ok(answer);
     }
     let mut view = RequestView::default();
     if view.read(message).is_none() {
-        return decide_unusual(active, limits, message, &key);
+        return decide_unusual(active, limits, message, key);
     }
     // No field came twice, nor any key of a map.
     let key = key.in_any_order();
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn asked(active: &Active, message: &[u8]) -> Option<crate::access::Outcome> {
-        decide(active, &RequestLimits::default(), message).ok().map(|answer| answer.outcome)
+        decide(active, &RequestLimits::default(), &active.cache.key(message)).ok().map(|answer| answer.outcome)
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use prost::Message as _;
 use prost::bytes::{Bytes, BytesMut};
 use tokio::time::Sleep;
@@ -23,6 +24,7 @@ use super::messages::{self, HEAD_BYTES, Messages, RequestBody, begin};
 use super::rarely::Rarely;
 use super::traced::Notes;
 use crate::access::Outcome;
+use crate::cache::{DecisionCache, Key};
 use crate::config::RequestLimits;
 use crate::decision_log::Place;
 use crate::engine::{Active, Answer, Engine};
@@ -49,12 +51,12 @@ impl Authorization {
         Self { engine, state, limits }
     }
 
-    /// A request's message in, what was decided out.
-    fn answer(&self, active: &Active, message: &[u8], asked: Asked<'_>) -> Result<Outcome, Refusal> {
+    /// The key of a request's message in, what was decided out.
+    fn answer(&self, active: &Active, key: &Key<'_>, asked: Asked<'_>) -> Result<Outcome, Refusal> {
         let answered = guarded(|| {
             let answer = match (&self.state.decision_log, &asked.hearers.origin) {
-                (Some(log), Some(origin)) => logging::decide(log, active, &self.limits, message, origin, asked.place)?,
-                _ => decide(active, &self.limits, message)?,
+                (Some(log), Some(origin)) => logging::decide(log, active, &self.limits, key, origin, asked.place)?,
+                _ => decide(active, &self.limits, key)?,
             };
             if let Some(notes) = &asked.hearers.notes {
                 notes.decided(active, &answer);
@@ -137,8 +139,8 @@ impl<B: RequestBody> Unary<B> {
         let message = ready!(self.request.poll(context))?;
         refuse()?;
         let active = self.authorization.engine.load();
-        let answer =
-            self.authorization.answer(&active, &message, Asked { hearers: &self.hearers, place: Place::Alone });
+        let asked = Asked { hearers: &self.hearers, place: Place::Alone };
+        let answer = self.authorization.answer(&active, &active.cache.key(&message), asked);
         let version = active.snapshot.version;
         let framed = |outcome| answers::with(&outcome, version, Form::Framed, Bytes::clone);
         Poll::Ready(answer.map(framed).map_err(|refusal| refusal.status()))
@@ -219,13 +221,15 @@ impl Deciding {
     /// Decides some of the requests; None if some are left.
     fn turn(&mut self, authorization: &Authorization, hearers: &Hearers) -> Result<Option<Bytes>, Refusal> {
         let mut fields = Fields::of(self.message.get(self.next..).unwrap_or_default());
-        for field in fields.by_ref().take(TURN) {
-            if let (1, Field::Bytes(request)) = field {
-                let asked = Asked { hearers, place: Place::Batch(self.decided) };
-                self.decided = self.decided.saturating_add(1);
-                let answer = authorization.answer(&self.active, request, asked);
-                put_result(answer, self.active.snapshot.version, &mut self.out)?;
-            }
+        let cache = &self.active.cache;
+        let keys: ArrayVec<_, TURN> =
+            fields.by_ref().take(TURN).filter_map(|field| request_key(cache, field)).collect();
+        cache.fetch(&keys);
+        for key in &keys {
+            let asked = Asked { hearers, place: Place::Batch(self.decided) };
+            self.decided = self.decided.saturating_add(1);
+            let answer = authorization.answer(&self.active, key, asked);
+            put_result(answer, self.active.snapshot.version, &mut self.out)?;
         }
         self.next = self.message.len() - fields.rest().len();
         if self.next < self.message.len() {
@@ -235,6 +239,11 @@ impl Deciding {
         messages::end(&mut self.out, self.start);
         Ok(Some(self.out.split().freeze()))
     }
+}
+
+/// The key of a request, if this field of a batch is one.
+fn request_key<'m>(cache: &DecisionCache, field: (u32, Field<'m>)) -> Option<Key<'m>> {
+    if let (1, Field::Bytes(request)) = field { Some(cache.key(request)) } else { None }
 }
 
 /// Writes one result of a batch; an error if that ends the whole call.
@@ -378,7 +387,7 @@ impl<B: RequestBody> Answers<B> {
         let active = self.authorization.engine.load();
         let asked = Asked { hearers: &self.hearers, place: Place::Stream(id) };
         let answer = match request {
-            Ok(request) => self.authorization.answer(&active, &request, asked),
+            Ok(request) => self.authorization.answer(&active, &active.cache.key(&request), asked),
             Err(invalid) => {
                 self.hearers.notes.iter().for_each(Notes::refused);
                 Err(Refusal::Invalid(invalid))

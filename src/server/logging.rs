@@ -6,6 +6,7 @@ use super::convert::Refusal;
 use super::decide;
 use super::traced::Notes;
 use crate::access::Outcome;
+use crate::cache::Key;
 use crate::config::RequestLimits;
 use crate::decision_log::{DecisionLog, Made, Origin, Place};
 use crate::engine::{Active, Answer};
@@ -33,13 +34,15 @@ pub(super) fn decide(
     log: &DecisionLog,
     active: &Active,
     limits: &RequestLimits,
-    message: &[u8],
+    key: &Key<'_>,
     origin: &Origin,
     place: Place,
 ) -> Result<Answer, Refusal> {
     let started = Instant::now();
+    let message = key.message();
     let explained = log.wants_statements().then(|| with_statements(message)).flatten();
-    let answer = decide::decide(active, limits, explained.as_deref().unwrap_or(message))?;
+    let other = explained.as_deref().map(|message| active.cache.key(message));
+    let answer = decide::decide(active, limits, other.as_ref().unwrap_or(key))?;
     let Answer { outcome, cache, .. } = &answer;
     let made = Made { outcome, cache: *cache, snapshot: &active.snapshot, message, origin, place };
     log.record(&made, started)?;

@@ -29,5 +29,6 @@ pub(super) fn message(request: &AccessRequest<'_>, detail: Detail) -> Vec<u8> {
 
 /// The answer to a request, remembered or decided; None if it is refused.
 pub(super) fn ask(active: &Active, request: &AccessRequest<'_>, detail: Detail) -> Option<Answer> {
-    decide::decide(active, &RequestLimits::default(), &message(request, detail)).ok()
+    let message = message(request, detail);
+    decide::decide(active, &RequestLimits::default(), &active.cache.key(&message)).ok()
 }
