@@ -131,7 +131,8 @@ impl DecisionCache {
         if cost > self.largest_entry_bytes() {
             return self.forget(key);
         }
-        let came_before = || self.table.set(key.place).is_some_and(|set| set.came_before(key.place));
+        // Who would be the first in its part of the table is let in.
+        let came_before = || self.table.set(key.place).is_none_or(|set| set.came_before(key.place));
         if !self.reserve(cost) && (!came_before() || !self.make_room(cost)) {
             return self.forget(key);
         }

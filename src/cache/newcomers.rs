@@ -7,7 +7,7 @@
 use super::table::Place;
 
 /// The marks of the two that came last to a set of the cache: it has them in the line of memory that was looked at for the request
-/// anyway. There are about as many as there are entries, and one in 128 newcomers is taken for another one.
+/// anyway. There are about two for three entries, and one in 128 newcomers is taken for another one.
 #[derive(Debug, Default)]
 pub(super) struct Newcomers([u8; 2]);
 

@@ -406,6 +406,7 @@ mod tests {
         let _writer = set.hand.lock().unwrap();
         assert!(has(&set, 7, "a"));
         assert!(matches!(put(&set, &key(7, "b")), Put::Busy));
+        assert!(!set.came_before(key(7, "b").place) && !set.came_before(key(7, "b").place));
         assert!(set.remove(&key(7, "a")).is_none());
         assert!(!set.evict_unused(|_| true));
     }

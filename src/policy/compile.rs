@@ -1,7 +1,7 @@
 //! A document as written becomes a policy as used.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::action::{self, ActionMatcher};
 use super::condition::{self, CompiledCondition, Facts};
@@ -24,8 +24,8 @@ pub struct CompiledPolicy {
     pub name: PolicyName,
     /// Its statements, in the order of the document.
     pub statements: Box<[CompiledStatement]>,
-    /// Of the statements. Lets everything through in policies that are not asked in a [`PolicySet`](super::PolicySet).
-    pub(super) filter: Filter,
+    /// Of the statements. Made when it is first asked for: only of policies that are attached it is.
+    filter: OnceLock<Box<Filter>>,
     /// Of the statements, if they are many and the policy is asked alone: those of identities are asked in a set.
     index: Option<Box<Index>>,
 }
@@ -69,6 +69,11 @@ impl CompiledPolicy {
     /// How many actions and resources its statements list.
     pub fn pattern_count(&self) -> usize {
         self.statements.iter().map(|statement| statement.action.count() + statement.resource.count()).sum()
+    }
+
+    /// What it may be about.
+    pub(super) fn filter(&self) -> &Filter {
+        self.filter.get_or_init(|| Box::new(Filter::of(&self.statements)))
     }
 
     /// Shows statements that may be about an action and a resource, until the seeker has enough.
@@ -151,17 +156,16 @@ pub(super) fn compile(
     let dialect = Dialect { variables: document.variables, by_aws, kind, of_s3 };
     let compile = |s| statement(s, dialect, reader);
     let statements: Box<[_]> = document.statements.iter().map(compile).collect();
-    let (filter, index) = match kind {
-        PolicyKind::Identity => (Filter::of(&statements), None),
+    let index = match kind {
         // Those of sessions are small, come with requests, and take the place that they are given.
-        PolicyKind::Session => (Filter::ALL, None),
+        PolicyKind::Identity | PolicyKind::Session => None,
         PolicyKind::Resource
         | PolicyKind::Trust
         | PolicyKind::ServiceControl
         | PolicyKind::ResourceControl
-        | PolicyKind::VpcEndpoint => (Filter::ALL, Index::new(std::iter::once(&*statements))),
+        | PolicyKind::VpcEndpoint => Index::new(std::iter::once(&*statements)),
     };
-    CompiledPolicy { name, statements, filter, index: index.map(Box::new) }
+    CompiledPolicy { name, statements, filter: OnceLock::new(), index: index.map(Box::new) }
 }
 
 fn statement(statement: &Statement, dialect: Dialect, reader: &mut Reader<'_>) -> CompiledStatement {

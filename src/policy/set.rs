@@ -13,8 +13,8 @@ use crate::access::{Action, ResourceName};
 /// Policies that are asked together; whoever has the same ones shares them.
 #[derive(Debug)]
 pub struct PolicySet {
-    /// Of a single policy. Lets everything through if there are more.
-    filter: Filter,
+    /// Of a policy that is asked apart, unless it lets everything through.
+    filter: Option<Box<Filter>>,
     policies: Box<[Arc<CompiledPolicy>]>,
     /// Of the statements of all, if they are many.
     index: Option<Box<Index>>,
@@ -30,7 +30,7 @@ const MANY: usize = 32;
 /// is looked at then is shared by all that have one of them and stays in the processor's caches, as the indexes of all selections
 /// that people have would not.
 pub fn are_told_apart(policies: &[Arc<CompiledPolicy>]) -> bool {
-    let passing: usize = policies.iter().map(|policy| policy.filter.passing()).sum();
+    let passing: usize = policies.iter().map(|policy| policy.filter().passing()).sum();
     policies.len() <= MANY && passing <= SEVERAL * Filter::PARTS
 }
 
@@ -44,9 +44,14 @@ pub fn each_policy<'s>(sets: impl IntoIterator<Item = &'s Arc<PolicySet>>) -> im
 impl PolicySet {
     /// A set of policies, of which none occurs twice.
     pub fn new(policies: Vec<Arc<CompiledPolicy>>) -> Self {
-        let filter = if let [policy] = &*policies { policy.filter } else { Filter::ALL };
         let index = Index::new(policies.iter().map(|policy| &*policy.statements));
-        Self { filter, policies: policies.into(), index: index.map(Box::new) }
+        Self { filter: None, policies: policies.into(), index: index.map(Box::new) }
+    }
+
+    /// A policy that others may have, too, as a set of its own.
+    pub fn apart(policy: Arc<CompiledPolicy>) -> Self {
+        let filter = Some(policy.filter()).filter(|filter| !filter.lets_all_through()).copied();
+        Self { filter: filter.map(Box::new), ..Self::new(vec![policy]) }
     }
 
     /// They, in the order in which they are attached.
@@ -56,7 +61,7 @@ impl PolicySet {
 
     /// Shows statements that may be about an action and a resource, until the seeker has enough.
     pub fn search(&self, sought: &Sought<'_>, seeker: &mut impl Seeker) -> ControlFlow<()> {
-        if !self.filter.lets_all_through() && !self.filter.may_have(sought.filter()) {
+        if self.filter.as_ref().is_some_and(|filter| !filter.may_have(sought.filter())) {
             return ControlFlow::Continue(());
         }
         let statement = |policy: u32, statement: u32| {

@@ -92,7 +92,7 @@ impl<'f> Linker<'f> {
         let mut boundaries = Vec::new();
         for (number, _) in (0..).zip(&file.names).filter(|(_, name)| name.role == NameRole::Boundary) {
             boundaries.resize(number as usize, None);
-            boundaries.push(policy(number).map(|policy| self.sets.set(vec![policy])));
+            boundaries.push(policy(number).map(|policy| self.sets.apart(policy)));
         }
         let is_there = |it: &Resolution| matches!(it, Resolution::Policy(_) | Resolution::Broken);
         let is_faulty = !resolutions.iter().flatten().all(is_there);

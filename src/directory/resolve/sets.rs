@@ -42,17 +42,21 @@ impl<'b> PolicySets<'b> {
         if !are_told_apart(&attached) && (inline.is_empty() && self.is_known(&attached) || self.affords(&attached)) {
             inline.append(&mut attached);
         }
-        let apart = attached.into_iter().map(|policy| vec![policy]);
-        let sets = std::iter::once(inline).chain(apart).filter(|policies| !policies.is_empty());
-        sets.map(|policies| self.set(policies)).collect()
+        let together = (!inline.is_empty()).then(|| self.set(addresses(&inline), || PolicySet::new(inline)));
+        let apart = attached.into_iter().map(|policy| self.apart(policy));
+        together.into_iter().chain(apart).collect()
     }
 
-    /// These policies as one set. Those that are written inline are remembered for the next directory alone, at the price of a
-    /// pointer for each.
-    pub(super) fn set(&mut self, policies: Vec<Arc<CompiledPolicy>>) -> Arc<PolicySet> {
-        let addresses = addresses(&policies);
+    /// A policy that is attached, as a set of its own.
+    pub(super) fn apart(&mut self, policy: Arc<CompiledPolicy>) -> Arc<PolicySet> {
+        self.set(addresses(std::slice::from_ref(&policy)), || PolicySet::apart(policy))
+    }
+
+    /// The set of the policies at these addresses. Those that are written inline are remembered for the next directory alone, at
+    /// the price of a pointer for each.
+    fn set(&mut self, addresses: Box<[usize]>, new: impl FnOnce() -> PolicySet) -> Arc<PolicySet> {
         let before = self.before.and_then(|before| before.sets.get(&addresses));
-        let new = || before.map_or_else(|| Arc::new(PolicySet::new(policies)), Arc::clone);
+        let new = || before.map_or_else(|| Arc::new(new()), Arc::clone);
         Arc::clone(self.known.entry(addresses).or_insert_with(new))
     }
 
@@ -70,4 +74,55 @@ impl<'b> PolicySets<'b> {
 
 fn addresses(policies: &[Arc<CompiledPolicy>]) -> Box<[usize]> {
     policies.iter().map(|policy| Arc::as_ptr(policy).addr()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Findings;
+    use crate::policy::{PolicyKind, PolicyName, load_text};
+
+    /// A policy about so many actions on buckets of this number.
+    fn policy(number: usize, actions: usize) -> Arc<CompiledPolicy> {
+        let actions: Vec<_> = (0..actions).map(|action| format!("app:Do{action}")).collect();
+        let document = serde_json::json!({"Version": "2012-10-17", "Statement":
+            {"Effect": "Allow", "Action": actions, "Resource": format!("arn:aws:s3:::bucket-{number}/*")}});
+        let name = PolicyName { reference: "p".into(), file: "f".into() };
+        load_text(&document.to_string(), PolicyKind::Identity, name, &mut Findings::new()).unwrap().into()
+    }
+
+    #[test]
+    fn attached_policies_are_asked_apart_unless_too_much_passes_their_filters() {
+        let mut sets = PolicySets::default();
+        let mut sizes = |inline: usize, attached: usize, actions: usize| {
+            let policies = |numbers: std::ops::Range<usize>| numbers.map(|number| policy(number, actions)).collect();
+            let sets = sets.sets(policies(100..100 + inline), policies(0..attached));
+            sets.iter().map(|set| set.policies().len()).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(0, 3, 2), [1, 1, 1]);
+        assert_eq!(sizes(2, 3, 2), [2, 1, 1, 1]);
+        assert_eq!(sizes(0, 33, 1), [33], "many");
+        assert_eq!(sizes(0, 4, 200), [1, 1, 1, 1]);
+        assert_eq!(sizes(0, 5, 200), [5], "each passes its filter");
+        assert_eq!(sizes(2, 5, 200), [7]);
+        assert_eq!(sizes(0, 0, 1), [0; 0]);
+    }
+
+    #[test]
+    fn who_has_the_same_shares_it() {
+        let mut sets = PolicySets::default();
+        let (one, other) = (policy(1, 2), policy(2, 2));
+        let both = sets.sets(Vec::new(), vec![Arc::clone(&one), Arc::clone(&other), Arc::clone(&one)]);
+        assert_eq!(both.len(), 2, "each once");
+        let turned = sets.sets(vec![policy(3, 1)], vec![other, one]);
+        assert!(Arc::ptr_eq(&both[0], &turned[2]) && Arc::ptr_eq(&both[1], &turned[1]));
+    }
+
+    #[test]
+    fn beyond_the_budget_every_policy_is_asked_apart() {
+        let mut sets = PolicySets { shared_patterns: SHARED_PATTERNS, ..PolicySets::default() };
+        let policies = || (0..5).map(|number| policy(number, 200)).collect();
+        assert_eq!(sets.sets(Vec::new(), policies()).len(), 5);
+        assert_eq!(PolicySets::default().sets(Vec::new(), policies()).len(), 1);
+    }
 }
