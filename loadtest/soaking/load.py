@@ -12,10 +12,11 @@ STEADY = {
         ["--connections", "4", "--streams", "2", "--method", "stream", "--pack", "8", "--window", "256"], True, 0.40, 1),
 }
 
-# Each keeps more calls waiting than the service lets wait, or holds more streams than it lets be held. None comes twice.
+# Each keeps more calls waiting than the service lets wait, or holds more streams than it lets be held. Batches are so few that the
+# generator has sent them long before their time is up.
 BURSTS = [
     ("unary, Unix", ["--connections", "192", "--streams", "128", "--each-new"], False),
-    ("batches of 100, mTLS", ["--connections", "16", "--streams", "128", "--method", "batch", "--batch", "100", "--each-new"], True),
+    ("batches of 100, Unix", ["--connections", "8", "--streams", "128", "--method", "batch", "--batch", "100", "--each-new"], False),
     ("4,800 streams, Unix", ["--connections", "48", "--streams", "100", "--method", "stream", "--pack", "8", "--window", "8"], False),
 ]
 

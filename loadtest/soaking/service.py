@@ -50,13 +50,19 @@ class Running:
         finally:
             connection.close()
 
+    def text(self, path):
+        status, text = self.get(path)
+        if status != 200:
+            raise OSError(f"{path}: {status}, {text[:200]}")
+        return text
+
     def status(self):
-        return json.loads(self.get("/status")[1])
+        return json.loads(self.text("/status"))
 
     def metrics(self):
         """By name: a list of labels and value."""
         found = {}
-        for line in self.get("/metrics")[1].splitlines():
+        for line in self.text("/metrics").splitlines():
             if match := LINE.match(line):
                 name, labels, value = match.groups()
                 found.setdefault(name, []).append((labels or "", float(value)))
