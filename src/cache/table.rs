@@ -155,13 +155,10 @@ pub(super) struct Set {
     hand: Mutex<Hand>,
 }
 
-/// What only writers know of a set.
+/// What only writers know of a set, in the three bytes that are left of its line: who came last, and in the bits above the slot that
+/// eviction looks at next.
 #[derive(Debug, Default)]
-struct Hand {
-    /// The slot that eviction looks at next.
-    slot: u8,
-    newcomers: Newcomers,
-}
+struct Hand([u8; 3]);
 
 impl Set {
     /// A byte for each slot.
@@ -192,7 +189,7 @@ impl Set {
 
     /// Whether a request of this place came before; if not, it has now. False if another thread is writing to this set.
     pub(super) fn came_before(&self, place: Place) -> bool {
-        self.hand.try_lock().is_ok_and(|mut hand| hand.newcomers.came_before(place))
+        self.hand.try_lock().is_ok_and(|mut hand| hand.came_before(place))
     }
 
     /// Takes out the entry of a key, unless another thread is writing to this set.
@@ -297,11 +294,31 @@ impl Iterator for Matches {
 }
 
 impl Hand {
+    fn read(&self) -> (u32, Newcomers) {
+        let [a, b, c] = self.0;
+        let bits = u32::from_le_bytes([a, b, c, 0]);
+        (bits >> Newcomers::BITS, Newcomers(bits & ((1 << Newcomers::BITS) - 1)))
+    }
+
+    fn write(&mut self, slot: u32, Newcomers(marks): Newcomers) {
+        let [a, b, c, _] = (slot << Newcomers::BITS | marks).to_le_bytes();
+        self.0 = [a, b, c];
+    }
+
     /// Where it points; it then points to the next slot.
     fn step(&mut self) -> usize {
-        let at = usize::from(self.slot);
-        self.slot = if at + 1 < WAYS { self.slot + 1 } else { 0 };
-        at
+        let (slot, newcomers) = self.read();
+        let next = slot + 1;
+        self.write(if (next as usize) < WAYS { next } else { 0 }, newcomers);
+        slot as usize
+    }
+
+    /// Whether a request of this place came before; if not, it has now.
+    fn came_before(&mut self, place: Place) -> bool {
+        let (slot, mut newcomers) = self.read();
+        let known = newcomers.came_before(place);
+        self.write(slot, newcomers);
+        known
     }
 }
 
