@@ -156,4 +156,4 @@ fn percent_decoded(text: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

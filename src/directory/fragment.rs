@@ -144,7 +144,7 @@ impl Fragment {
     }
 }
 
-/// What a user, role or group has, as it is asked: shared by all that have the same.
+/// What users, roles or a group have, as it is asked: those who stand in a group share what it has.
 pub(super) type Sets = Arc<[Arc<PolicySet>]>;
 
 /// A file of which is known what its references come to.

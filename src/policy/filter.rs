@@ -156,17 +156,11 @@ fn name_in(last_part: &str, separators: usize) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Findings;
-    use crate::policy::{CompiledPolicy, PolicyKind, PolicyName, load_text};
+    use crate::policy::CompiledPolicy;
+    use crate::policy::tests::identity_policy;
 
     fn policy(action: &str, resource: &str) -> CompiledPolicy {
-        load(&serde_json::json!({"Version": "2012-10-17", "Statement":
-            {"Effect": "Allow", "Action": action, "Resource": resource}}))
-    }
-
-    fn load(document: &serde_json::Value) -> CompiledPolicy {
-        let name = PolicyName { reference: "p".into(), file: "f".into() };
-        load_text(&document.to_string(), PolicyKind::Identity, name, &mut Findings::new()).unwrap()
+        identity_policy(&[serde_json::json!({"Effect": "Allow", "Action": action, "Resource": resource})]).unwrap()
     }
 
     fn passes(policy: &CompiledPolicy, action: &str, resource: &str) -> bool {
@@ -233,8 +227,8 @@ mod tests {
     fn what_is_about_everything_or_nothing() {
         assert!(passes(&policy("*", "*"), "s3:GetObject", "*"));
         let all: Vec<_> = (0..200).map(|n| format!("app:Do{n}")).collect();
-        let document = serde_json::json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": all, "Resource": "*"}});
-        assert!(load(&document).filter().lets_all_through(), "too much to be worth a look");
+        let statement = serde_json::json!({"Effect": "Allow", "Action": all, "Resource": "*"});
+        assert!(identity_policy(&[statement]).unwrap().filter().lets_all_through(), "too much to be worth a look");
         assert_eq!(Filter::default().passing(), 0);
         assert!(!Filter::default().may_have(&Filter::ALL));
     }

@@ -14,6 +14,12 @@ fn load_as(kind: PolicyKind, text: &str) -> Result<(CompiledPolicy, Vec<Finding>
     }
 }
 
+/// The policy of a user that has these statements; None if a store may not have them.
+pub(crate) fn identity_policy(statements: &[serde_json::Value]) -> Option<CompiledPolicy> {
+    let document = serde_json::json!({"Version": "2012-10-17", "Statement": statements});
+    load_as(PolicyKind::Identity, &document.to_string()).ok().map(|(policy, _)| policy)
+}
+
 /// Checks what is said about a policy that has one statement with these elements. `@` marks, in order, the places of
 /// the findings; one more finding than marks is at the start of the statement, and comes first.
 fn check(kind: PolicyKind, marked: &str, expected: &[&str]) {

@@ -79,16 +79,14 @@ fn addresses(policies: &[Arc<CompiledPolicy>]) -> Box<[usize]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Findings;
-    use crate::policy::{PolicyKind, PolicyName, load_text};
+    use crate::policy::tests::identity_policy;
 
     /// A policy about so many actions on buckets of this number.
     fn policy(number: usize, actions: usize) -> Arc<CompiledPolicy> {
         let actions: Vec<_> = (0..actions).map(|action| format!("app:Do{action}")).collect();
-        let document = serde_json::json!({"Version": "2012-10-17", "Statement":
-            {"Effect": "Allow", "Action": actions, "Resource": format!("arn:aws:s3:::bucket-{number}/*")}});
-        let name = PolicyName { reference: "p".into(), file: "f".into() };
-        load_text(&document.to_string(), PolicyKind::Identity, name, &mut Findings::new()).unwrap().into()
+        let resource = format!("arn:aws:s3:::bucket-{number}/*");
+        let statement = serde_json::json!({"Effect": "Allow", "Action": actions, "Resource": resource});
+        identity_policy(&[statement]).unwrap().into()
     }
 
     #[test]

@@ -12,10 +12,10 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 use crate::access::Principal;
-use crate::finding::Findings;
+use crate::policy::tests::identity_policy;
 use crate::policy::{
-    Circumstances, CompiledPolicy, ConditionKey, Facts, GrantClass, Listener, Nobody, PolicyKind, PolicyName,
-    PolicySet, PrincipalFacts, Resolve, Sought, Values, load_text,
+    Circumstances, CompiledPolicy, ConditionKey, Facts, GrantClass, Listener, Nobody, PolicySet, PrincipalFacts,
+    Resolve, Sought, Values,
 };
 
 /// Hears everything, so that no matcher takes a short cut.
@@ -166,14 +166,8 @@ fn request() -> impl Strategy<Value = (String, String)> {
 
 /// None if this is none that a store may have.
 fn policy(statements: &[serde_json::Value]) -> Option<CompiledPolicy> {
-    let valid = |statement: &&serde_json::Value| load(std::slice::from_ref(*statement)).is_some();
-    load(&statements.iter().filter(valid).cloned().collect::<Vec<_>>())
-}
-
-fn load(statements: &[serde_json::Value]) -> Option<CompiledPolicy> {
-    let document = serde_json::json!({"Version": "2012-10-17", "Statement": statements});
-    let name = PolicyName { reference: "p".into(), file: "f".into() };
-    load_text(&document.to_string(), PolicyKind::Identity, name, &mut Findings::new())
+    let valid = |statement: &&serde_json::Value| identity_policy(std::slice::from_ref(*statement)).is_some();
+    identity_policy(&statements.iter().filter(valid).cloned().collect::<Vec<_>>())
 }
 
 /// The policies that have these statements, as far as a store may have them.
