@@ -90,6 +90,18 @@ impl Filter {
 
     pub(super) const PARTS: usize = BITS;
 
+    /// How many of these are about the same at most, such as all of one service: a request about that passes so many.
+    pub(super) fn most_in_common<'f>(filters: impl Iterator<Item = &'f Self>) -> u8 {
+        let mut counts = [[0_u8; 64]; WORDS];
+        for filter in filters {
+            for (counts, word) in counts.iter_mut().zip(filter.0) {
+                let set = (0..64).map(|bit| u8::from(word >> bit & 1 == 1));
+                counts.iter_mut().zip(set).for_each(|(count, set)| *count = count.saturating_add(set));
+            }
+        }
+        counts.iter().flatten().copied().max().unwrap_or_default()
+    }
+
     fn put(&mut self, Half(action): Half, Half(resource): Half) {
         // An odd factor, so that the two are told apart; the high bits of a product depend on all of it.
         const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -230,6 +242,10 @@ mod tests {
         let statement = serde_json::json!({"Effect": "Allow", "Action": all, "Resource": "*"});
         assert!(identity_policy(&[statement]).unwrap().filter().lets_all_through(), "too much to be worth a look");
         assert_eq!(Filter::default().passing(), 0);
+        let of_a_service = |n: usize| policy(&format!("s3:Get{n}*"), "*");
+        let policies: Vec<_> = (0..20).map(of_a_service).chain([policy("sqs:Send", "*")]).collect();
+        assert_eq!(Filter::most_in_common(policies.iter().map(CompiledPolicy::filter)), 20);
+        assert_eq!(Filter::most_in_common(policies.iter().skip(19).map(CompiledPolicy::filter)), 1);
         assert!(!Filter::default().may_have(&Filter::ALL));
     }
 }

@@ -23,6 +23,9 @@ pub struct PolicySet {
 /// So many of the policies that are asked apart may be looked into for a request that none of them is about.
 const SEVERAL: usize = 4;
 
+/// So many of them may be about the same.
+const ALIKE: u8 = 8;
+
 /// To ask the filters of more takes longer than to walk one tree.
 const MANY: usize = 32;
 
@@ -30,8 +33,10 @@ const MANY: usize = 32;
 /// is looked at then is shared by all that have one of them and stays in the processor's caches, as the indexes of all selections
 /// that people have would not.
 pub fn are_told_apart(policies: &[Arc<CompiledPolicy>]) -> bool {
-    let passing: usize = policies.iter().map(|policy| policy.filter().passing()).sum();
-    policies.len() <= MANY && passing <= SEVERAL * Filter::PARTS
+    let filters = || policies.iter().map(|policy| policy.filter());
+    policies.len() <= MANY
+        && filters().map(Filter::passing).sum::<usize>() <= SEVERAL * Filter::PARTS
+        && Filter::most_in_common(filters()) <= ALIKE
 }
 
 /// The policies of sets, each once, in however many of them it is.
