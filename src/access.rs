@@ -84,10 +84,37 @@ impl fmt::Display for InvalidField {
     }
 }
 
+/// What every request has, checked.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    principal: Principal<'a>,
+    action: Action<'a>,
+    resource: ResourceName<'a>,
+    resource_account: Option<AccountId>,
+    session_policies: &'a [String],
+    federated_by: Option<&'a str>,
+}
+
+impl<'a> Checked<'a> {
+    /// Checks the fields that have no keys; the first that is wrong is named.
+    pub fn new(raw: &RawRequest<'a>) -> Result<Self, InvalidField> {
+        let action = Action::parse(raw.action)?;
+        let principal = Principal::parse(raw.principal, &action)?;
+        Ok(Self {
+            resource: ResourceName::parse(raw.resource)?,
+            resource_account: parse_resource_account(raw.resource_account)?,
+            session_policies: raw.session_policies,
+            federated_by: parse_federated_by(raw.federated_by, &principal)?,
+            principal,
+            action,
+        })
+    }
+}
+
 impl<'a> AccessRequest<'a> {
     /// Checks every field; the first that is wrong is named.
     pub fn new(raw: &RawRequest<'a>) -> Result<Self, InvalidField> {
-        let mut request = Self::bare(raw)?;
+        let mut request = Self::bare(Checked::new(raw)?);
         request.session_tags = Tags::new("session_tags", raw.session_tags.iter().copied())?;
         let pairs = raw.context.iter().map(|(key, values)| (*key, values.iter().map(String::as_str)));
         request.context = Context::new("context", pairs)?;
@@ -100,22 +127,21 @@ impl<'a> AccessRequest<'a> {
         }
     }
 
-    /// As [`AccessRequest::new`], without context and session tags: these are to be put in, and then
-    /// [`AccessRequest::settle`] says whether all is right. (A request is too large to be moved from hand to hand.)
+    /// Without context and session tags: these are to be put in, and then [`AccessRequest::settle`] says whether all is right.
+    /// (A request is too large to be moved from hand to hand, as it would be out of a `Result`.)
     #[inline]
-    pub fn bare(raw: &RawRequest<'a>) -> Result<Self, InvalidField> {
-        let action = Action::parse(raw.action)?;
-        let principal = Principal::parse(raw.principal, &action)?;
-        Ok(Self {
-            resource: ResourceName::parse(raw.resource)?,
-            context: Context::default(),
-            resource_account: parse_resource_account(raw.resource_account)?,
-            session_policies: raw.session_policies,
-            federated_by: parse_federated_by(raw.federated_by, &principal)?,
+    pub fn bare(checked: Checked<'a>) -> Self {
+        let Checked { principal, action, resource, resource_account, session_policies, federated_by } = checked;
+        Self {
             principal,
             action,
+            resource,
+            context: Context::default(),
+            resource_account,
+            session_policies,
             session_tags: Tags::default(),
-        })
+            federated_by,
+        }
     }
 
     /// Whether it is right, when all keys were put in.

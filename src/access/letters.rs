@@ -29,7 +29,8 @@ impl Letters {
 
     /// Whether a text has no others.
     pub(super) fn make_up(&self, text: &str) -> bool {
-        text.bytes().all(|byte| self.0.get(usize::from(byte)).is_some_and(|is_in| *is_in))
+        // To the end in any case: nearly all names are right, and to ask at each byte takes as long as to look it up.
+        text.bytes().fold(true, |all, byte| all & self.0.get(usize::from(byte)).is_some_and(|is_in| *is_in))
     }
 }
 

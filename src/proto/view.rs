@@ -182,10 +182,11 @@ impl<'a> RequestView<'a> {
     pub fn of(message: &'a [u8]) -> Option<Self> {
         let mut view = Self::default();
         view.read(message)?;
-        Some(view)
+        view.has_each_key_once().then_some(view)
     }
 
-    /// As [`RequestView::of`], into a view that is empty: it is too large to be moved without need.
+    /// As [`RequestView::of`], into a view that is empty: it is too large to be moved without need. Keys of maps may come twice,
+    /// see [`RequestView::has_each_key_once`].
     pub fn read(&mut self, message: &'a [u8]) -> Option<()> {
         let mut fields = Fields::of(message);
         let mut seen = 0_u32;
@@ -219,8 +220,12 @@ impl<'a> RequestView<'a> {
                 return None;
             }
         }
-        let all_is_read = fields.is_sound() && fields.rest().is_empty();
-        (all_is_read && self.context.has_each_key_once() && self.session_tags.has_each_key_once()).then_some(())
+        (fields.is_sound() && fields.rest().is_empty()).then_some(())
+    }
+
+    /// Whether no key of a map comes twice, of which only `prost` can say what it is.
+    pub fn has_each_key_once(&mut self) -> bool {
+        self.context.has_each_key_once() && self.session_tags.has_each_key_once()
     }
 }
 

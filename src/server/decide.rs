@@ -19,16 +19,16 @@ pub fn decide(active: &Active, limits: &RequestLimits, key: &Key<'_>) -> Result<
     if view.read(message).is_none() {
         return decide_unusual(active, limits, message, key);
     }
-    // No field came twice, nor any key of a map.
-    let key = key.in_any_order();
-    decide_plain(active, limits, message, &view, &key).unwrap_or_else(|| decide_unusual(active, limits, message, &key))
+    decide_plain(active, limits, &view, key).unwrap_or_else(|| {
+        let any_order = view.has_each_key_once();
+        decide_unusual(active, limits, message, &if any_order { key.in_any_order() } else { *key })
+    })
 }
 
 /// None if it is not plain.
 fn decide_plain(
     active: &Active,
     limits: &RequestLimits,
-    message: &[u8],
     view: &RequestView<'_>,
     key: &Key<'_>,
 ) -> Option<Result<Answer, Refusal>> {
@@ -36,8 +36,10 @@ fn decide_plain(
         return None;
     }
     plain::with_buffer(|buffer| {
-        plain::with_request(message, view, buffer, |request, detail| {
-            active.decide_and_remember(request, detail, key).map_err(Refusal::from)
+        plain::with_request(key.message(), view, buffer, |request, detail| {
+            // No field came twice, nor any key of a map.
+            let key = key.in_any_order();
+            active.decide_and_remember(request, detail, &key).map_err(Refusal::from)
         })
     })
 }

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use crate::access::{AccessRequest, Detail, RawRequest};
+use crate::access::{AccessRequest, Checked, Detail, RawRequest};
 use crate::proto::view::RequestView;
 
 /// A buffer that grew beyond this is given back: one huge request must not cost every thread its size for ever. The keys of
@@ -53,7 +53,7 @@ pub fn with_request<T>(
         federated_by: texts.get(view.federated_by)?,
         ..RawRequest::default()
     };
-    let mut request = AccessRequest::bare(&raw).ok()?;
+    let mut request = AccessRequest::bare(Checked::new(&raw).ok()?);
     for (key, value) in view.session_tags.iter() {
         request.session_tags.push_folded(folded.next(key)?, texts.get(value)?);
     }
