@@ -155,6 +155,39 @@ struct ReloadMetrics {
     last_success_timestamp_seconds: Gauge,
 }
 
+/// What is decided in one go, counted when this is dropped: threads that count each decision take the counters from each other.
+#[derive(Debug)]
+pub struct Tally<'m> {
+    metrics: &'m Metrics,
+    decisions: [[u64; PolicyType::ALL.len()]; Decision::ALL.len()],
+    cache_requests: [u64; CacheStatus::ALL.len()],
+}
+
+impl Tally<'_> {
+    /// As [`Metrics::decided`].
+    pub fn decided(
+        &mut self,
+        decision: Decision,
+        decided_by: PolicyType,
+        cache: CacheStatus,
+        evaluation: Option<Duration>,
+    ) {
+        let decisions = self.decisions.get_mut(decision as usize).and_then(|row| row.get_mut(decided_by as usize));
+        decisions.into_iter().chain(self.cache_requests.get_mut(cache as usize)).for_each(|count| *count += 1);
+        self.metrics.evaluated(evaluation);
+    }
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        let counters = self.metrics.decisions.iter().flatten().chain(&self.metrics.cache_requests);
+        let counts = self.decisions.iter().flatten().chain(&self.cache_requests);
+        for (counter, count) in counters.zip(counts).filter(|(_, count)| **count > 0) {
+            counter.increment(*count);
+        }
+    }
+}
+
 /// Set at each scrape from [`Readings`].
 #[derive(Debug)]
 struct Gauges {
@@ -226,6 +259,15 @@ impl Metrics {
         if let Some(counter) = self.cache_requests.get(cache as usize) {
             counter.increment(1);
         }
+        self.evaluated(evaluation);
+    }
+
+    /// Counts several decisions at once.
+    pub fn tally(&self) -> Tally<'_> {
+        Tally { metrics: self, decisions: Default::default(), cache_requests: Default::default() }
+    }
+
+    fn evaluated(&self, evaluation: Option<Duration>) {
         if let Some(took) = evaluation {
             self.evaluation_seconds.record(took.as_secs_f64());
         }

@@ -61,15 +61,22 @@ impl Table {
         self.max_sets * size_of::<Set>() + self.segments.len() * SEGMENT_OVERHEAD_BYTES
     }
 
+    /// How the sets that are in use now are numbered.
+    pub(super) fn numbering(&self) -> Numbering {
+        let set_count = self.set_count();
+        // All ones, up to the highest bit of the last number; 0 for a single set.
+        Numbering { set_count, mask: usize::MAX.checked_shr((set_count - 1).leading_zeros()).unwrap_or(0) }
+    }
+
     /// The set of a place, if its segment has ever been written to.
     pub(super) fn set(&self, place: Place) -> Option<&Set> {
-        self.set_at(self.index(place))
+        self.set_at(self.numbering().index(place))
     }
 
     /// The set of a place, to be written to. Two threads that need the same new segment wait for the one that
     /// allocates it; readers do not.
     pub(super) fn set_or_allocate(&self, place: Place) -> Option<&Set> {
-        self.set_at_or_allocate(self.index(place))
+        self.set_at_or_allocate(self.numbering().index(place))
     }
 
     /// A set by its number.
@@ -93,21 +100,28 @@ impl Table {
         from.zip(to).is_some_and(|(from, to)| from.split(to, moves, publish))
     }
 
-    /// By as many of the lowest bits of the hash as it takes to number the sets; by one less where that is a set that
-    /// does not exist yet.
-    fn index(&self, place: Place) -> usize {
-        let set_count = self.set_count();
-        // All ones, up to the highest bit of the last number; 0 for a single set.
-        let mask = usize::MAX.checked_shr((set_count - 1).leading_zeros()).unwrap_or(0);
-        // Without a branch: while the table grows, which of the two it is cannot be predicted.
-        let beyond = u32::from(place.hash as usize & mask >= set_count);
-        place.hash as usize & (mask >> beyond)
-    }
-
     fn set_at_or_allocate(&self, index: usize) -> Option<&Set> {
         let segment = self.segments.get(index / SEGMENT_SETS)?;
         let allocate = || (0..self.max_sets.min(SEGMENT_SETS)).map(|_| Set::default()).collect();
         segment.get_or_init(allocate).get(index % SEGMENT_SETS)
+    }
+}
+
+/// Which set a place belongs to, of so many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbering {
+    set_count: usize,
+    mask: usize,
+}
+
+impl Numbering {
+    /// By as many of the lowest bits of the hash as it takes to number the sets; by one less where that is a set that
+    /// does not exist yet.
+    pub(super) fn index(self, place: Place) -> usize {
+        let Self { set_count, mask } = self;
+        // Without a branch: while the table grows, which of the two it is cannot be predicted.
+        let beyond = u32::from(place.hash as usize & mask >= set_count);
+        place.hash as usize & (mask >> beyond)
     }
 }
 
@@ -370,7 +384,7 @@ mod tests {
             for _ in 0..1000 {
                 let before_growing = table.set_count();
                 let indexes: Vec<usize> = (0..table.set_count())
-                    .map(|n| table.index(Place { hash: u32::try_from(n).unwrap(), tag: 0 }))
+                    .map(|n| table.numbering().index(Place { hash: u32::try_from(n).unwrap(), tag: 0 }))
                     .collect();
                 assert!(indexes.into_iter().eq(0..table.set_count()));
                 table.set_or_allocate(Place { hash: 0, tag: 0 }).unwrap();

@@ -196,6 +196,23 @@ fn what_is_used_outlives_a_scan() {
 }
 
 #[test]
+fn several_are_found_as_each_is() {
+    // Of small tables and of large ones, whose lines are fetched at once.
+    for entries in [0, 1, 100, 2 * NEAR_SETS * ENTRIES_PER_SET] {
+        let cache = DecisionCache::new(64 << 20);
+        let keys: Vec<String> = (0..entries + 50).map(|n| format!("{n}{}", "-".repeat(n % 700))).collect();
+        keys.iter().take(entries).for_each(|key| insert(&cache, key, &told(key, 0)));
+        assert_eq!(cache.table.set_count() > NEAR_SETS, entries > 100);
+        for keys in keys.chunks(64) {
+            let together: ArrayVec<_, 64> = keys.iter().map(|key| cache.key(key.as_bytes())).collect();
+            assert!(cache.get_all(&together).into_iter().eq(keys.iter().map(|key| get(&cache, key))));
+        }
+        let of_none = ArrayVec::<Key<'_>, 64>::new();
+        assert!(cache.get_all(&of_none).is_empty());
+    }
+}
+
+#[test]
 fn keys_that_collide_in_every_bit_are_told_apart() {
     let cache = DecisionCache::new(1 << 20);
     let place = Place { hash: 3, tag: 200 };
@@ -207,6 +224,8 @@ fn keys_that_collide_in_every_bit_are_told_apart() {
         let found: Vec<_> = keys.iter().filter_map(|key| Some((key, get(key)?))).collect();
         assert_eq!(found.len(), (n + 1).min(WAYS));
         assert!(found.into_iter().all(|(key, outcome)| outcome == told(key, 0)));
+        let together: ArrayVec<_, 100> = keys.iter().map(|key| Key { place, ..cache.key(key.as_bytes()) }).collect();
+        assert!(cache.get_all(&together).into_iter().eq(keys.iter().map(|key| get(key))));
     }
     assert_eq!((cache.entries(), cache.evictions()), (6, 94));
     assert_counted(&cache);

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::config::TlsListener;
 
@@ -70,6 +72,31 @@ fn histograms_are_histograms_with_the_promised_buckets() {
     assert_line(&text, "iamd_evaluation_seconds_bucket{le=\"0.0000001\"} 1");
     assert_line(&text, "iamd_evaluation_seconds_bucket{le=\"0.01\"} 1");
     assert_line(&text, "# TYPE iamd_reload_seconds histogram");
+}
+
+#[test]
+fn a_tally_counts_as_each_decision_would() {
+    let (one_by_one, at_once) = (Metrics::new().unwrap(), Metrics::new().unwrap());
+    {
+        let mut tally = at_once.tally();
+        for (n, decision) in (0..).zip(Decision::ALL) {
+            for (cache, by) in CacheStatus::ALL.into_iter().zip(PolicyType::ALL) {
+                let took = (cache != CacheStatus::Hit).then(|| Duration::from_nanos(n));
+                for _ in 0..=n {
+                    one_by_one.decided(decision, by, cache, took);
+                    tally.decided(decision, by, cache, took);
+                }
+            }
+        }
+    }
+    let counted = |metrics: &Metrics| {
+        let text = metrics.render(&Readings::default());
+        let names = ["iamd_decisions_total", "iamd_cache_requests_total", "iamd_evaluation_seconds"];
+        let lines = text.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
+        lines.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    assert!(counted(&at_once).contains("iamd_cache_requests_total{result=\"hit\"} 6"));
+    assert_eq!(counted(&at_once), counted(&one_by_one));
 }
 
 #[test]

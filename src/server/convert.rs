@@ -1,8 +1,8 @@
 //! Protobuf <-> access. The only maker of a [`Status`].
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use prost::bytes::Bytes;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -79,8 +79,11 @@ pub fn batch_size(message: &[u8], limits: &RequestLimits) -> Result<usize, Refus
     is_batch.then_some(requests).ok_or(Malformed::NotA("BatchIsAuthorizedRequest").into())
 }
 
+/// The message of a request, or why there is none.
+pub type Streamed<'m> = Result<Cow<'m, [u8]>, InvalidField>;
+
 /// The id of a message of a stream, and the message of its request.
-pub fn streamed(message: &Bytes) -> Result<(u64, Result<Bytes, InvalidField>), Malformed> {
+pub fn streamed(message: &[u8]) -> Result<(u64, Streamed<'_>), Malformed> {
     const MALFORMED: Malformed = Malformed::NotA("StreamIsAuthorizedRequest");
     let mut id = 0;
     let mut parts: Few<&[u8], 1> = Few::default();
@@ -96,9 +99,9 @@ pub fn streamed(message: &Bytes) -> Result<(u64, Result<Bytes, InvalidField>), M
     let request = match &*parts {
         _ if !fields.is_sound() => return Err(MALFORMED),
         [] => Err(InvalidField::new("request", "is missing")),
-        [request] => Ok(message.slice_ref(request)),
+        [request] => Ok(Cow::Borrowed(*request)),
         // Protobuf merges what is given in parts, as if it were given in one.
-        parts => Ok(parts.concat().into()),
+        parts => Ok(Cow::Owned(parts.concat())),
     };
     Ok((id, request))
 }
@@ -359,11 +362,11 @@ mod tests {
         let part = |request: v1::IsAuthorizedRequest| {
             v1::StreamIsAuthorizedRequest { id: 7, request: Some(request) }.encode_to_vec()
         };
-        let message: Bytes = [part(principal), part(action)].concat().into();
+        let message = [part(principal), part(action)].concat();
         let merged = v1::StreamIsAuthorizedRequest::decode(&*message).unwrap();
         let (id, request) = streamed(&message).unwrap();
         assert_eq!(id, merged.id);
-        assert_eq!(v1::IsAuthorizedRequest::decode(request.unwrap()).unwrap(), merged.request.unwrap());
+        assert_eq!(v1::IsAuthorizedRequest::decode(&*request.unwrap()).unwrap(), merged.request.unwrap());
     }
 
     #[test]
@@ -375,7 +378,7 @@ mod tests {
             assert_eq!((status.code(), status.message()), (Code::Internal, expected), "{bytes:?}");
         }
         for bytes in [&[0x0a, 0][..], &[0x12, 9], &[0x13, 0x14], &[0x7b]] {
-            assert!(streamed(&Bytes::copy_from_slice(bytes)).is_err(), "{bytes:?}");
+            assert!(streamed(bytes).is_err(), "{bytes:?}");
         }
     }
 }

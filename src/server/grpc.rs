@@ -28,6 +28,7 @@ use crate::cache::{DecisionCache, Key};
 use crate::config::RequestLimits;
 use crate::decision_log::Place;
 use crate::engine::{Active, Answer, Engine};
+use crate::metrics::Tally;
 use crate::proto::view::{Field, Fields};
 
 /// How many requests of a batch or stream are decided before other calls get their turn: 64 decisions take tens of
@@ -51,19 +52,24 @@ impl Authorization {
         Self { engine, state, limits }
     }
 
-    /// The key of a request's message in, what was decided out.
-    fn answer(&self, active: &Active, key: &Key<'_>, asked: Asked<'_>) -> Result<Outcome, Refusal> {
+    /// The key of a request's message in, what was decided out. What the cache knows of it may be `known` already.
+    fn answer(
+        &self,
+        active: &Active,
+        key: &Key<'_>,
+        known: Option<Outcome>,
+        asked: Asked<'_>,
+    ) -> Result<Answer, Refusal> {
         let answered = guarded(|| {
-            let answer = match (&self.state.decision_log, &asked.hearers.origin) {
-                (Some(log), Some(origin)) => logging::decide(log, active, &self.limits, key, origin, asked.place)?,
-                _ => decide(active, &self.limits, key)?,
+            let answer = match (&self.state.decision_log, &asked.hearers.origin, known) {
+                (Some(log), Some(origin), _) => logging::decide(log, active, &self.limits, key, origin, asked.place)?,
+                (_, _, Some(outcome)) => Answer::remembered(outcome),
+                (_, _, None) => decide(active, &self.limits, key)?,
             };
             if let Some(notes) = &asked.hearers.notes {
                 notes.decided(active, &answer);
             }
-            let Answer { outcome, cache, evaluation } = answer;
-            self.state.metrics.decided(outcome.decision, outcome.decided_by, cache, evaluation);
-            Ok(outcome)
+            Ok(answer)
         });
         if let (Err(_), Some(notes)) = (&answered, &asked.hearers.notes) {
             notes.refused();
@@ -140,10 +146,10 @@ impl<B: RequestBody> Unary<B> {
         refuse()?;
         let active = self.authorization.engine.load();
         let asked = Asked { hearers: &self.hearers, place: Place::Alone };
-        let answer = self.authorization.answer(&active, &active.cache.key(&message), asked);
-        let version = active.snapshot.version;
-        let framed = |outcome| answers::with(&outcome, version, Form::Framed, Bytes::clone);
-        Poll::Ready(answer.map(framed).map_err(|refusal| refusal.status()))
+        let answer = self.authorization.answer(&active, &active.cache.key(&message), None, asked);
+        let Answer { outcome, cache, evaluation } = answer.map_err(|refusal| refusal.status())?;
+        self.authorization.state.metrics.decided(outcome.decision, outcome.decided_by, cache, evaluation);
+        Poll::Ready(Ok(answers::with(&outcome, active.snapshot.version, Form::Framed, Bytes::clone)))
     }
 }
 
@@ -224,11 +230,12 @@ impl Deciding {
         let cache = &self.active.cache;
         let keys: ArrayVec<_, TURN> =
             fields.by_ref().take(TURN).filter_map(|field| request_key(cache, field)).collect();
-        cache.fetch(&keys);
-        for key in &keys {
+        let mut tally = authorization.state.metrics.tally();
+        for (key, known) in keys.iter().zip(cache.get_all(&keys)) {
             let asked = Asked { hearers, place: Place::Batch(self.decided) };
             self.decided = self.decided.saturating_add(1);
-            let answer = authorization.answer(&self.active, key, asked);
+            let answer =
+                authorization.answer(&self.active, key, known, asked).map(|answer| counted(answer, &mut tally));
             put_result(answer, self.active.snapshot.version, &mut self.out)?;
         }
         self.next = self.message.len() - fields.rest().len();
@@ -246,6 +253,12 @@ fn request_key<'m>(cache: &DecisionCache, field: (u32, Field<'m>)) -> Option<Key
     if let (1, Field::Bytes(request)) = field { Some(cache.key(request)) } else { None }
 }
 
+fn counted(answer: Answer, tally: &mut Tally<'_>) -> Outcome {
+    let Answer { outcome, cache, evaluation } = answer;
+    tally.decided(outcome.decision, outcome.decided_by, cache, evaluation);
+    outcome
+}
+
 /// Writes one result of a batch; an error if that ends the whole call.
 fn put_result(answer: Result<Outcome, Refusal>, version: u64, out: &mut BytesMut) -> Result<(), Refusal> {
     let outcome = match answer {
@@ -256,6 +269,23 @@ fn put_result(answer: Result<Outcome, Refusal>, version: u64, out: &mut BytesMut
         }
     };
     answers::with(&outcome, version, Form::Batched, |result| out.extend_from_slice(result));
+    Ok(())
+}
+
+/// Writes one answer of a stream; an error if that ends the whole call.
+fn put_streamed(id: u64, answer: Result<Outcome, Refusal>, version: u64, out: &mut BytesMut) -> Result<(), Refusal> {
+    let answer = answer.map(Ok).or_else(|refusal| convert::stream_error(id, refusal).map(Err))?;
+    let start = begin(out);
+    match answer {
+        Ok(outcome) => {
+            if id != 0 {
+                prost::encoding::uint64::encode(1, &id, out);
+            }
+            answers::with(&outcome, version, Form::Streamed, |response| out.extend_from_slice(response));
+        }
+        Err(error) => error.encode_raw(out),
+    }
+    messages::end(out, start);
     Ok(())
 }
 
@@ -276,6 +306,9 @@ pub struct Answers<B> {
     rest: Option<Pin<Box<Sleep>>>,
     /// Whether others get their turn before the next request is looked at.
     yields: bool,
+    /// What has arrived, and was too much to be answered at once.
+    unanswered: Vec<Bytes>,
+    /// How it ends, when that is answered.
     end: Option<Status>,
     hearers: Hearers,
 }
@@ -323,12 +356,22 @@ impl<B: RequestBody> Answers<B> {
     pub fn new(authorization: Arc<Authorization>, body: B, timeout: Option<Duration>, hearers: Hearers) -> Self {
         let messages = Messages::new(body, authorization.state.request_bytes);
         let interruption = interruption(&authorization.state, timeout);
-        Self { authorization, messages, interruption, interrupted: None, rest: None, yields: false, end: None, hearers }
+        Self {
+            authorization,
+            messages,
+            interruption,
+            interrupted: None,
+            rest: None,
+            yields: false,
+            unanswered: Vec::new(),
+            end: None,
+            hearers,
+        }
     }
 
     /// The next answers in their frames, or how the stream ended.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
-        if let Some(end) = self.end.take() {
+        if let Some(end) = self.end.take_if(|_| self.unanswered.is_empty()) {
             return Poll::Ready(Err(end));
         }
         // Asked at each turn: a stream that its client keeps full never waits for anything.
@@ -342,23 +385,37 @@ impl<B: RequestBody> Answers<B> {
             return Poll::Pending;
         }
         let mut out = BytesMut::new();
-        let end = self.gather(&mut out, context);
-        match (out.is_empty(), end) {
-            (true, Poll::Ready(end)) => Poll::Ready(Err(end)),
-            (true, Poll::Pending) => self.poll_silence(context).map(Err),
-            (false, end) => {
-                self.rest = None;
-                if let Poll::Ready(end) = end {
-                    self.end = Some(end);
-                }
-                Poll::Ready(Ok(out.freeze()))
-            }
+        self.gather(&mut out, context);
+        if !out.is_empty() {
+            self.rest = None;
+            return Poll::Ready(Ok(out.freeze()));
+        }
+        match self.end.take() {
+            Some(end) => Poll::Ready(Err(end)),
+            None => self.poll_silence(context).map(Err),
         }
     }
 
-    /// Answers what has arrived, for a turn: pending then, too.
-    fn gather(&mut self, out: &mut BytesMut, context: &mut Context<'_>) -> Poll<Status> {
-        for _ in 0..TURN {
+    /// Answers what has arrived, for a turn.
+    fn gather(&mut self, out: &mut BytesMut, context: &mut Context<'_>) {
+        let mut arrived: ArrayVec<Bytes, TURN> = self.unanswered.drain(..).collect();
+        if arrived.is_empty()
+            && let Poll::Ready(end) = self.collect(&mut arrived, context)
+        {
+            self.end = Some(end);
+        }
+        match self.answer(&arrived, out) {
+            Ok(answered) => {
+                self.yields = arrived.is_full() || answered < arrived.len();
+                self.unanswered.extend(arrived.drain(answered..));
+            }
+            Err(refusal) => self.end = Some(refusal.status()),
+        }
+    }
+
+    /// Takes what has arrived, as much as is answered in a turn; how the stream ends, if it does.
+    fn collect(&mut self, arrived: &mut ArrayVec<Bytes, TURN>, context: &mut Context<'_>) -> Poll<Status> {
+        while !arrived.is_full() {
             if let Some(Interrupted { status, rest: 0 }) = &self.interrupted {
                 return Poll::Ready(status.clone());
             }
@@ -371,41 +428,42 @@ impl<B: RequestBody> Answers<B> {
                 // Its length is sent, too: that an empty message takes nothing must not make it go on for ever.
                 interrupted.rest = interrupted.rest.saturating_sub(HEAD_BYTES + message.len());
             }
-            if let Err(refusal) = self.answer(&message, out) {
-                return Poll::Ready(refusal.status());
-            }
-            if out.len() >= FRAME_BYTES {
-                break;
-            }
+            arrived.push(message);
         }
-        self.yields = true;
         Poll::Pending
     }
 
-    fn answer(&self, message: &Bytes, out: &mut BytesMut) -> Result<(), Refusal> {
-        let (id, request) = convert::streamed(message)?;
+    /// Answers messages until there is enough to be handed over; how many. An error ends the stream.
+    fn answer(&self, messages: &ArrayVec<Bytes, TURN>, out: &mut BytesMut) -> Result<usize, Refusal> {
         let active = self.authorization.engine.load();
-        let asked = Asked { hearers: &self.hearers, place: Place::Stream(id) };
-        let answer = match request {
-            Ok(request) => self.authorization.answer(&active, &active.cache.key(&request), asked),
-            Err(invalid) => {
-                self.hearers.notes.iter().for_each(Notes::refused);
-                Err(Refusal::Invalid(invalid))
+        let requests: ArrayVec<_, TURN> =
+            messages.iter().map_while(|message| convert::streamed(message).ok()).collect();
+        // What is no request has the key of an empty one, of which nothing is known.
+        let parts = requests.iter().map(|(_, request)| request.as_deref().unwrap_or_default());
+        let keys: ArrayVec<_, TURN> = parts.map(|request| active.cache.key(request)).collect();
+        let mut tally = self.authorization.state.metrics.tally();
+        for (answered, ((key, known), (id, request))) in
+            keys.iter().zip(active.cache.get_all(&keys)).zip(&requests).enumerate()
+        {
+            if out.len() >= FRAME_BYTES {
+                return Ok(answered);
             }
-        };
-        let start = begin(out);
-        match answer {
-            Ok(outcome) => {
-                if id != 0 {
-                    prost::encoding::uint64::encode(1, &id, out);
+            let answer = match request {
+                Ok(_) => {
+                    let asked = Asked { hearers: &self.hearers, place: Place::Stream(*id) };
+                    self.authorization.answer(&active, key, known, asked).map(|answer| counted(answer, &mut tally))
                 }
-                let version = active.snapshot.version;
-                answers::with(&outcome, version, Form::Streamed, |response| out.extend_from_slice(response));
-            }
-            Err(refusal) => convert::stream_error(id, refusal)?.encode_raw(out),
+                Err(invalid) => {
+                    self.hearers.notes.iter().for_each(Notes::refused);
+                    Err(Refusal::Invalid(invalid.clone()))
+                }
+            };
+            put_streamed(*id, answer, active.snapshot.version, out)?;
         }
-        messages::end(out, start);
-        Ok(())
+        match messages.get(requests.len()) {
+            Some(malformed) => convert::streamed(malformed).map(|_| requests.len()).map_err(Refusal::from),
+            None => Ok(requests.len()),
+        }
     }
 
     /// How it ends though nothing has arrived: it was interrupted, or the rest of a request does not come.

@@ -10,7 +10,7 @@ use http::Request;
 use iamd::proto::v1;
 use iamd::proto::v1::authorization_service_client::AuthorizationServiceClient as Client;
 use prost::Message;
-use prost::bytes::{BufMut, Bytes, BytesMut};
+use prost::bytes::{Buf, BufMut, Bytes, BytesMut};
 use tonic::Code;
 
 use crate::program::Program;
@@ -44,20 +44,28 @@ fn framed(message: &[u8]) -> Bytes {
 
 /// Sends a body to a method and reads the status of the answer.
 async fn ask(program: &Program, method: &str, body: Bytes) -> (Code, String) {
+    let (_, status) = exchange(program, method, body).await;
+    (status.code(), status.message().to_owned())
+}
+
+/// Sends a body to a method and reads all of the answer.
+async fn exchange(program: &Program, method: &str, body: Bytes) -> (BytesMut, tonic::Status) {
     let mut sender = raw(program, 1 << 20).await;
     let (response, mut stream) = sender.send_request(post(method), false).unwrap();
     stream.send_data(body, true).unwrap();
     let response = response.await.unwrap();
     let of_head = tonic::Status::from_header_map(response.headers());
-    let mut body = response.into_body();
+    let (mut body, mut read) = (response.into_body(), BytesMut::new());
     while let Some(data) = body.data().await {
-        body.flow_control().release_capacity(data.unwrap().len()).unwrap();
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        read.put(data);
     }
     let status = match of_head {
         Some(status) => status,
         None => tonic::Status::from_header_map(&body.trailers().await.unwrap().unwrap()).unwrap(),
     };
-    (status.code(), status.message().to_owned())
+    (read, status)
 }
 
 /// It still decides.
@@ -153,6 +161,33 @@ async fn large_values_do_not_fill_the_memory_by_way_of_the_cache() {
     }
     let took = program.peak_memory_bytes() - before;
     assert!(took < 40 * MIB, "{} MiB of 100 that were asked", took / MIB);
+}
+
+/// More than is answered in a turn, and longer answers than are handed over at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_together_is_answered_in_order_before_what_ends_it() {
+    let program = Program::start(&[]);
+    let principal = "\u{1}".repeat(128);
+    let wrong = v1::IsAuthorizedRequest { principal, ..request() };
+    let sent: BytesMut = (1..=300)
+        .map(|id| v1::StreamIsAuthorizedRequest {
+            id,
+            request: Some(if id % 7 == 0 { request() } else { wrong.clone() }),
+        })
+        .flat_map(|message| framed(&message.encode_to_vec()))
+        .chain(framed(&[0xff; 100]))
+        .collect();
+    let (mut answers, status) = exchange(&program, "StreamIsAuthorized", sent.freeze()).await;
+    assert!(answers.len() > 64 * 500, "{} bytes", answers.len());
+    for id in 1..=300 {
+        assert_eq!(answers.get_u8(), 0);
+        let length = answers.get_u32() as usize;
+        let answer = v1::StreamIsAuthorizedResponse::decode(answers.split_to(length)).unwrap();
+        let is_response = matches!(answer.result, Some(v1::stream_is_authorized_response::Result::Response(_)));
+        assert_eq!((answer.id, is_response), (id, id % 7 == 0));
+    }
+    assert_eq!((answers.len(), status.code()), (0, Code::Internal));
+    assert!(status.message().contains("failed to decode Protobuf message"), "{}", status.message());
 }
 
 /// Sends messages on a stream whose answers nobody takes, until the service takes no more of them: how many it took.
