@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use quanta::Instant;
 
 use crate::access::{AccessRequest, Detail, InvalidField, Outcome};
 use crate::cache::{DecisionCache, Key};
@@ -69,11 +70,17 @@ pub struct Answer {
     pub evaluation: Option<Duration>,
 }
 
+impl Answer {
+    /// Of the cache.
+    pub fn remembered(outcome: Outcome) -> Self {
+        Self { outcome, cache: CacheStatus::Hit, evaluation: None }
+    }
+}
+
 impl Active {
     /// What was decided for the request of this key.
     pub fn remembered(&self, key: &Key<'_>) -> Option<Answer> {
-        let outcome = self.cache.get(key)?;
-        Some(Answer { outcome, cache: CacheStatus::Hit, evaluation: None })
+        self.cache.get(key).map(Answer::remembered)
     }
 
     /// Decides, and remembers it by this key, which must be the request's. A session policy that does not parse is an error.
