@@ -163,13 +163,13 @@ pub struct RequestView<'a> {
     pub action: &'a [u8],
     /// `resource`
     pub resource: &'a [u8],
-    /// `context`, in any order; no key comes twice.
+    /// `context`, in any order; see [`RequestView::has_each_key_once`].
     pub context: Few<(&'a [u8], ValuesView<'a>)>,
     /// `resource_account`; empty when absent.
     pub resource_account: &'a [u8],
     /// `session_policies`
     pub session_policies: Few<&'a [u8], 2>,
-    /// `session_tags`, in any order; no key comes twice.
+    /// `session_tags`, likewise.
     pub session_tags: Few<(&'a [u8], &'a [u8]), 2>,
     /// `detail`
     pub detail: u64,

@@ -35,6 +35,10 @@ use crate::proto::view::{Field, Fields};
 /// microseconds.
 const TURN: usize = 64;
 
+/// And so many bytes of a stream's requests are taken at a time, or one that is longer: what cannot be answered yet, since nobody
+/// takes the answers, is held beside what HTTP/2's windows hold.
+const TURN_BYTES: usize = 64 * 1024;
+
 /// Answers of a stream are handed over when they have so many bytes, or when no more requests are there.
 const FRAME_BYTES: usize = 16 * 1024;
 
@@ -317,7 +321,8 @@ pub struct Answers<B> {
 #[derive(Clone, Debug)]
 struct Interrupted {
     status: Status,
-    /// Of what its client sends, so many bytes are answered first. Bounded, since a client need never pause.
+    /// Of what its client sends, so many bytes are answered first. Bounded, since a client need never pause. 0: nothing more is
+    /// answered, not even what has been taken.
     rest: usize,
 }
 
@@ -378,6 +383,9 @@ impl<B: RequestBody> Answers<B> {
         if self.interrupted.is_none()
             && let Poll::Ready(interrupted) = self.interruption.poll(context)
         {
+            if interrupted.rest == 0 {
+                (self.unanswered, self.end) = (Vec::new(), None);
+            }
             self.interrupted = Some(interrupted);
         }
         if std::mem::take(&mut self.yields) {
@@ -399,14 +407,14 @@ impl<B: RequestBody> Answers<B> {
     /// Answers what has arrived, for a turn.
     fn gather(&mut self, out: &mut BytesMut, context: &mut Context<'_>) {
         let mut arrived: ArrayVec<Bytes, TURN> = self.unanswered.drain(..).collect();
-        if arrived.is_empty()
-            && let Poll::Ready(end) = self.collect(&mut arrived, context)
-        {
+        if !arrived.is_empty() {
+            self.yields = true;
+        } else if let Poll::Ready(end) = self.collect(&mut arrived, context) {
             self.end = Some(end);
         }
         match self.answer(&arrived, out) {
             Ok(answered) => {
-                self.yields = arrived.is_full() || answered < arrived.len();
+                self.yields |= answered < arrived.len();
                 self.unanswered.extend(arrived.drain(answered..));
             }
             Err(refusal) => self.end = Some(refusal.status()),
@@ -415,7 +423,8 @@ impl<B: RequestBody> Answers<B> {
 
     /// Takes what has arrived, as much as is answered in a turn; how the stream ends, if it does.
     fn collect(&mut self, arrived: &mut ArrayVec<Bytes, TURN>, context: &mut Context<'_>) -> Poll<Status> {
-        while !arrived.is_full() {
+        let mut bytes = 0;
+        while !arrived.is_full() && bytes < TURN_BYTES {
             if let Some(Interrupted { status, rest: 0 }) = &self.interrupted {
                 return Poll::Ready(status.clone());
             }
@@ -428,8 +437,10 @@ impl<B: RequestBody> Answers<B> {
                 // Its length is sent, too: that an empty message takes nothing must not make it go on for ever.
                 interrupted.rest = interrupted.rest.saturating_sub(HEAD_BYTES + message.len());
             }
+            bytes += message.len();
             arrived.push(message);
         }
+        self.yields = true;
         Poll::Pending
     }
 

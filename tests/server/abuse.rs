@@ -163,31 +163,34 @@ async fn large_values_do_not_fill_the_memory_by_way_of_the_cache() {
     assert!(took < 40 * MIB, "{} MiB of 100 that were asked", took / MIB);
 }
 
-/// More than is answered in a turn, and longer answers than are handed over at once.
+/// More than is answered in a turn, and longer answers than are handed over at once; then the same again, which is remembered.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_arrives_together_is_answered_in_order_before_what_ends_it() {
     let program = Program::start(&[]);
-    let principal = "\u{1}".repeat(128);
-    let wrong = v1::IsAuthorizedRequest { principal, ..request() };
-    let sent: BytesMut = (1..=300)
-        .map(|id| v1::StreamIsAuthorizedRequest {
-            id,
-            request: Some(if id % 7 == 0 { request() } else { wrong.clone() }),
-        })
-        .flat_map(|message| framed(&message.encode_to_vec()))
-        .chain(framed(&[0xff; 100]))
-        .collect();
-    let (mut answers, status) = exchange(&program, "StreamIsAuthorized", sent.freeze()).await;
-    assert!(answers.len() > 64 * 500, "{} bytes", answers.len());
-    for id in 1..=300 {
-        assert_eq!(answers.get_u8(), 0);
-        let length = answers.get_u32() as usize;
-        let answer = v1::StreamIsAuthorizedResponse::decode(answers.split_to(length)).unwrap();
-        let is_response = matches!(answer.result, Some(v1::stream_is_authorized_response::Result::Response(_)));
-        assert_eq!((answer.id, is_response), (id, id % 7 == 0));
+    let wrong = v1::IsAuthorizedRequest { principal: "\u{1}".repeat(128), ..request() };
+    let allowed =
+        v1::IsAuthorizedRequest { action: "sts:GetCallerIdentity".to_owned(), resource: "*".to_owned(), ..request() };
+    let kinds = [Some(wrong.clone()), Some(request()), Some(allowed), None, Some(wrong)];
+    let expected = [None, Some(v1::Decision::ImplicitDeny), Some(v1::Decision::Allow), None, None];
+    let asked = |id: usize| v1::StreamIsAuthorizedRequest { id: id as u64, request: kinds[id % kinds.len()].clone() };
+    let sent: BytesMut =
+        (1..=300).flat_map(|id| framed(&asked(id).encode_to_vec())).chain(framed(&[0xff; 100])).collect();
+    for _ in 0..2 {
+        let (mut answers, status) = exchange(&program, "StreamIsAuthorized", sent.clone().freeze()).await;
+        assert!(answers.len() > 64 * 300, "{} bytes", answers.len());
+        for id in 1..=300 {
+            assert_eq!(answers.get_u8(), 0);
+            let length = answers.get_u32() as usize;
+            let answer = v1::StreamIsAuthorizedResponse::decode(answers.split_to(length)).unwrap();
+            let decision = match &answer.result {
+                Some(v1::stream_is_authorized_response::Result::Response(response)) => Some(response.decision()),
+                _ => None,
+            };
+            assert_eq!((answer.id, decision), (id as u64, expected[id % kinds.len()]));
+        }
+        assert_eq!((answers.len(), status.code()), (0, Code::Internal));
+        assert!(status.message().contains("failed to decode Protobuf message"), "{}", status.message());
     }
-    assert_eq!((answers.len(), status.code()), (0, Code::Internal));
-    assert!(status.message().contains("failed to decode Protobuf message"), "{}", status.message());
 }
 
 /// Sends messages on a stream whose answers nobody takes, until the service takes no more of them: how many it took.
