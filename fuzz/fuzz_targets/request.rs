@@ -12,7 +12,6 @@ use iamd::server::decide;
 use iamd_fuzz::ask::{self, ACTIVE};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use prost::Message;
-use prost::bytes::Bytes;
 
 /// Refusals travel in a header; servers and clients refuse headers of more than 8 KiB.
 const LONGEST_REFUSAL: usize = 4096;
@@ -25,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     }
     as_it_lies(data, message.ok().as_ref(), &limits);
     batch(data, &limits);
-    if let Ok((_, request)) = convert::streamed(&Bytes::copy_from_slice(data)) {
+    if let Ok((_, request)) = convert::streamed(data) {
         match request {
             Ok(request) => as_it_lies(&request, v1::IsAuthorizedRequest::decode(&*request).ok().as_ref(), &limits),
             Err(refusal) => readable(&refusal),
