@@ -133,29 +133,38 @@ fn a_full_cache_uses_its_budget_and_keeps_it() {
     assert_counted(&cache);
 }
 
+fn long_key(n: u64) -> String {
+    format!("{n}{}", "k".repeat(300))
+}
+
+fn insert_long(cache: &DecisionCache, n: u64) {
+    insert(cache, long_key(n), &plain(Decision::Allow));
+}
+
+/// One that has no room for another key.
+fn full_cache() -> DecisionCache {
+    let cache = DecisionCache::new(1 << 20);
+    (0..4_000).for_each(|n| insert_long(&cache, n));
+    cache
+}
+
 /// A hundred thousand keys that are asked for once leave those alone that fill the cache, but for the few that are taken for others.
 #[test]
 fn what_comes_once_is_not_let_in_where_there_is_no_room() {
-    let cache = DecisionCache::new(1 << 20);
-    let outcome = plain(Decision::Allow);
-    let key = |n: u64| format!("{n}{}", "k".repeat(300));
-    (0..4_000).for_each(|n| insert(&cache, key(n), &outcome));
+    let cache = full_cache();
     let (entries, evictions) = (cache.entries(), cache.evictions());
     assert!(entries > 2_000, "{cache:?}");
-    (10_000..110_000).for_each(|n| insert(&cache, key(n), &outcome));
+    (10_000..110_000).for_each(|n| insert_long(&cache, n));
     assert!(cache.evictions() - evictions < 1_000, "{cache:?}");
     assert_counted(&cache);
 }
 
 #[test]
 fn what_comes_again_is_let_in() {
-    let cache = DecisionCache::new(1 << 20);
-    let outcome = plain(Decision::Allow);
-    let key = |n: u64| format!("{n}{}", "k".repeat(300));
-    (0..4_000).for_each(|n| insert(&cache, key(n), &outcome));
+    let cache = full_cache();
     let known = || {
-        (10_000..10_500).for_each(|n| insert(&cache, key(n), &outcome));
-        (10_000..10_500).filter(|n| get(&cache, &key(*n)).is_some()).count()
+        (10_000..10_500).for_each(|n| insert_long(&cache, n));
+        (10_000..10_500).filter(|n| get(&cache, &long_key(*n)).is_some()).count()
     };
     assert!(known() < 10);
     assert!(known() > 300, "few were written over");
