@@ -9,9 +9,9 @@ use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tonic::Code;
 
-use crate::access::{Decision, PolicyType};
+use crate::access::{Decision, Outcome, PolicyType};
 use crate::decision_log;
-use crate::engine::CacheStatus;
+use crate::engine::{Answer, CacheStatus};
 use crate::reload::{LastReload, ReloadResult};
 
 mod logged;
@@ -165,16 +165,11 @@ pub struct Tally<'m> {
 
 impl Tally<'_> {
     /// As [`Metrics::decided`].
-    pub fn decided(
-        &mut self,
-        decision: Decision,
-        decided_by: PolicyType,
-        cache: CacheStatus,
-        evaluation: Option<Duration>,
-    ) {
+    pub fn decided(&mut self, answer: &Answer) {
+        let Outcome { decision, decided_by, .. } = answer.outcome;
         let decisions = self.decisions.get_mut(decision as usize).and_then(|row| row.get_mut(decided_by as usize));
-        decisions.into_iter().chain(self.cache_requests.get_mut(cache as usize)).for_each(|count| *count += 1);
-        self.metrics.evaluated(evaluation);
+        decisions.into_iter().chain(self.cache_requests.get_mut(answer.cache as usize)).for_each(|count| *count += 1);
+        self.metrics.evaluated(answer.evaluation);
     }
 }
 
@@ -245,21 +240,16 @@ impl Metrics {
         metrics.seconds.record(took.as_secs_f64());
     }
 
-    /// A request was decided. `evaluation` is None where the cache knew the outcome.
-    pub fn decided(
-        &self,
-        decision: Decision,
-        decided_by: PolicyType,
-        cache: CacheStatus,
-        evaluation: Option<Duration>,
-    ) {
+    /// A request was decided.
+    pub fn decided(&self, answer: &Answer) {
+        let Outcome { decision, decided_by, .. } = answer.outcome;
         if let Some(counter) = self.decisions.get(decision as usize).and_then(|row| row.get(decided_by as usize)) {
             counter.increment(1);
         }
-        if let Some(counter) = self.cache_requests.get(cache as usize) {
+        if let Some(counter) = self.cache_requests.get(answer.cache as usize) {
             counter.increment(1);
         }
-        self.evaluated(evaluation);
+        self.evaluated(answer.evaluation);
     }
 
     /// Counts several decisions at once.

@@ -41,6 +41,10 @@ fn readings(revision: &str, version: u64, evictions: u64) -> Readings {
     Readings { snapshot: Some(snapshot), cache_evictions: evictions, tls, ..Default::default() }
 }
 
+fn answer(decision: Decision, decided_by: PolicyType, cache: CacheStatus, evaluation: Option<Duration>) -> Answer {
+    Answer { outcome: Outcome { decision, decided_by, explanation: None }, cache, evaluation }
+}
+
 #[track_caller]
 fn assert_line(text: &str, line: &str) {
     assert!(text.lines().any(|l| l == line), "`{line}` is missing in:\n{text}");
@@ -61,7 +65,7 @@ fn every_metric_exists_from_the_start_with_help_and_type() {
 fn histograms_are_histograms_with_the_promised_buckets() {
     let metrics = Metrics::new().unwrap();
     metrics.rpc_finished(Rpc::HealthCheck, Code::Ok, Duration::from_micros(30));
-    metrics.decided(Decision::Allow, PolicyType::Identity, CacheStatus::Miss, Some(Duration::from_nanos(90)));
+    metrics.decided(&answer(Decision::Allow, PolicyType::Identity, CacheStatus::Miss, Some(Duration::from_nanos(90))));
     let text = metrics.render(&Readings::default());
     assert_line(&text, "# TYPE grpc_server_handling_seconds histogram");
     let check = "grpc_server_handling_seconds_bucket{grpc_service=\"grpc.health.v1.Health\",grpc_method=\"Check\"";
@@ -83,8 +87,8 @@ fn a_tally_counts_as_each_decision_would() {
             for (cache, by) in CacheStatus::ALL.into_iter().zip(PolicyType::ALL) {
                 let took = (cache != CacheStatus::Hit).then(|| Duration::from_nanos(n));
                 for _ in 0..=n {
-                    one_by_one.decided(decision, by, cache, took);
-                    tally.decided(decision, by, cache, took);
+                    one_by_one.decided(&answer(decision, by, cache, took));
+                    tally.decided(&answer(decision, by, cache, took));
                 }
             }
         }
@@ -107,7 +111,7 @@ fn counters_land_under_their_labels() {
     }
     for decision in Decision::ALL {
         for by in PolicyType::ALL {
-            metrics.decided(decision, by, CacheStatus::Hit, None);
+            metrics.decided(&answer(decision, by, CacheStatus::Hit, None));
         }
     }
     metrics.shed(Shed::InFlight);

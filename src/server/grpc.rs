@@ -28,7 +28,6 @@ use crate::cache::{DecisionCache, Key};
 use crate::config::RequestLimits;
 use crate::decision_log::Place;
 use crate::engine::{Active, Answer, Engine};
-use crate::metrics::Tally;
 use crate::proto::view::{Field, Fields};
 
 /// How many requests of a batch or stream are decided before other calls get their turn: 64 decisions take tens of
@@ -66,6 +65,7 @@ impl Authorization {
     ) -> Result<Answer, Refusal> {
         let answered = guarded(|| {
             let answer = match (&self.state.decision_log, &asked.hearers.origin, known) {
+                // Looked up again, in the time that the log tells.
                 (Some(log), Some(origin), _) => logging::decide(log, active, &self.limits, key, origin, asked.place)?,
                 (_, _, Some(outcome)) => Answer::remembered(outcome),
                 (_, _, None) => decide(active, &self.limits, key)?,
@@ -151,9 +151,9 @@ impl<B: RequestBody> Unary<B> {
         let active = self.authorization.engine.load();
         let asked = Asked { hearers: &self.hearers, place: Place::Alone };
         let answer = self.authorization.answer(&active, &active.cache.key(&message), None, asked);
-        let Answer { outcome, cache, evaluation } = answer.map_err(|refusal| refusal.status())?;
-        self.authorization.state.metrics.decided(outcome.decision, outcome.decided_by, cache, evaluation);
-        Poll::Ready(Ok(answers::with(&outcome, active.snapshot.version, Form::Framed, Bytes::clone)))
+        let answer = answer.map_err(|refusal| refusal.status())?;
+        self.authorization.state.metrics.decided(&answer);
+        Poll::Ready(Ok(answers::with(&answer.outcome, active.snapshot.version, Form::Framed, Bytes::clone)))
     }
 }
 
@@ -238,8 +238,7 @@ impl Deciding {
         for (key, known) in keys.iter().zip(cache.get_all(&keys)) {
             let asked = Asked { hearers, place: Place::Batch(self.decided) };
             self.decided = self.decided.saturating_add(1);
-            let answer =
-                authorization.answer(&self.active, key, known, asked).map(|answer| counted(answer, &mut tally));
+            let answer = authorization.answer(&self.active, key, known, asked).inspect(|answer| tally.decided(answer));
             put_result(answer, self.active.snapshot.version, &mut self.out)?;
         }
         self.next = self.message.len() - fields.rest().len();
@@ -257,16 +256,10 @@ fn request_key<'m>(cache: &DecisionCache, field: (u32, Field<'m>)) -> Option<Key
     if let (1, Field::Bytes(request)) = field { Some(cache.key(request)) } else { None }
 }
 
-fn counted(answer: Answer, tally: &mut Tally<'_>) -> Outcome {
-    let Answer { outcome, cache, evaluation } = answer;
-    tally.decided(outcome.decision, outcome.decided_by, cache, evaluation);
-    outcome
-}
-
 /// Writes one result of a batch; an error if that ends the whole call.
-fn put_result(answer: Result<Outcome, Refusal>, version: u64, out: &mut BytesMut) -> Result<(), Refusal> {
+fn put_result(answer: Result<Answer, Refusal>, version: u64, out: &mut BytesMut) -> Result<(), Refusal> {
     let outcome = match answer {
-        Ok(outcome) => outcome,
+        Ok(answer) => answer.outcome,
         Err(refusal) => {
             prost::encoding::message::encode(1, &convert::batch_error(refusal)?, out);
             return Ok(());
@@ -277,15 +270,15 @@ fn put_result(answer: Result<Outcome, Refusal>, version: u64, out: &mut BytesMut
 }
 
 /// Writes one answer of a stream; an error if that ends the whole call.
-fn put_streamed(id: u64, answer: Result<Outcome, Refusal>, version: u64, out: &mut BytesMut) -> Result<(), Refusal> {
+fn put_streamed(id: u64, answer: Result<Answer, Refusal>, version: u64, out: &mut BytesMut) -> Result<(), Refusal> {
     let answer = answer.map(Ok).or_else(|refusal| convert::stream_error(id, refusal).map(Err))?;
     let start = begin(out);
     match answer {
-        Ok(outcome) => {
+        Ok(answer) => {
             if id != 0 {
                 prost::encoding::uint64::encode(1, &id, out);
             }
-            answers::with(&outcome, version, Form::Streamed, |response| out.extend_from_slice(response));
+            answers::with(&answer.outcome, version, Form::Streamed, |response| out.extend_from_slice(response));
         }
         Err(error) => error.encode_raw(out),
     }
@@ -462,7 +455,7 @@ impl<B: RequestBody> Answers<B> {
             let answer = match request {
                 Ok(_) => {
                     let asked = Asked { hearers: &self.hearers, place: Place::Stream(*id) };
-                    self.authorization.answer(&active, key, known, asked).map(|answer| counted(answer, &mut tally))
+                    self.authorization.answer(&active, key, known, asked).inspect(|answer| tally.decided(answer))
                 }
                 Err(invalid) => {
                     self.hearers.notes.iter().for_each(Notes::refused);
