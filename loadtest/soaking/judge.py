@@ -95,19 +95,10 @@ def changes(record):
 
 def resources(record):
     """Memory, files and threads do not grow."""
+    yield from memory(record["resident"], record["duration"])
     samples = record["samples"]
     quarter = max(1, len(samples) // 4)
     second, last = samples[quarter:2 * quarter], samples[-quarter:]
-    rss = lambda some: mean([sample["rss_kib"] / 1024 for sample in some])  # noqa: E731
-    highest = max(sample["rss_kib"] for sample in samples) / 1024
-    growth = 100 * (rss(last) / rss(second) - 1)
-    yield growth < MOST_GROWTH, f"resident memory: {rss(second):.1f} MiB in the second quarter, {rss(last):.1f} in the last ({growth:+.1f} %); {highest:.1f} at most"
-    medians = [middle(sample["rss_kib"] / 1024 for sample in samples[part * quarter:(part + 1) * quarter]) for part in range(4)]
-    yield medians[3] < medians[1] * (1 + MOST_GROWTH / 100), (
-        f"medians of the four quarters: {', '.join(f'{median:.1f}' for median in medians)} MiB; the last against the second")
-    slope = fit([(sample["at"], sample["rss_kib"] / 1024) for sample in samples[len(samples) // 2:]])
-    drift = 100 * slope * record["duration"] / 2 / rss(second)
-    yield drift < MOST_GROWTH, f"a line through the second half climbs {slope * 3600:+.1f} MiB an hour ({drift:+.1f} % in that half)"
     for what, name in (("fds", "open files"), ("threads", "threads")):
         early, late = (sorted(sample[what] for sample in some)[len(some) // 2] for some in (second, last))
         yield late <= early + 2, f"{name}: {early} in the median of the second quarter, {late} of the last"
@@ -117,6 +108,22 @@ def resources(record):
     yield record["after"]["snapshots_live"] <= 2, f"snapshots in memory: {live:.0f} at most, {record['after']['snapshots_live']:.0f} after"
     left = {name: record["after"][name] for name in ("connections", "in_flight")}
     yield not any(left.values()), f"left when everybody had gone: {left['connections']:.0f} connections, {left['in_flight']:.0f} calls"
+
+
+def memory(resident, duration):
+    """Of one look a second. Bursts and changes fall alike into the second quarter and the last, if the run has the usual length."""
+    part = lambda number: [kib / 1024 for at, kib in resident if number <= 4 * at / duration < number + 1]  # noqa: E731
+    second, last = mean(part(1)), mean(part(3))
+    growth = 100 * (last / second - 1)
+    yield growth < MOST_GROWTH, (
+        f"resident memory: {second:.1f} MiB in the second quarter, {last:.1f} in the last ({growth:+.1f} %); "
+        f"{max(kib for _, kib in resident) / 1024:.1f} at most")
+    medians = [middle(part(number)) for number in range(4)]
+    yield medians[3] < medians[1] * (1 + MOST_GROWTH / 100), (
+        f"medians of the four quarters: {', '.join(f'{median:.1f}' for median in medians)} MiB; the last against the second")
+    slope = fit([(at, kib / 1024) for at, kib in resident if at >= duration / 2])
+    drift = 100 * slope * duration / 2 / second
+    yield drift < MOST_GROWTH, f"a line through the second half climbs {slope * 3600:+.1f} MiB an hour ({drift:+.1f} % in that half)"
 
 
 def log(record):

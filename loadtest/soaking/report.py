@@ -35,7 +35,7 @@ def read(folder):
 
 
 def memory(record, bursts):
-    points = [(sample["at"] / 60, sample["rss_kib"] / 1024) for sample in record["samples"]]
+    points = [(at / 60, kib / 1024) for at, kib in record["resident"]]
     rows = [(name, colour, [event["at"] / 60 for event in record["events"] if event["event"] in kinds]) for name, colour, kinds in ROWS]
     return plot.lines("Resident memory", MINUTES, "MiB", [("VmRSS", 0, points)], bursts, ticks=rows)
 

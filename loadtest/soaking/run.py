@@ -59,7 +59,8 @@ def prepare(options, service, load):
     began = datetime.datetime.now(datetime.UTC)
     return {"date": f"{began:%Y-%m-%d}", "began": f"{began:%Y-%m-%dT%H:%M:%SZ}", "commit": commit, "machine": machine(),
             "command": service.command(), "duration": options.duration, "capacity": capacity, "share": options.share,
-            "idle": idle, "before": look(service), "samples": [], "events": [], "generators": []}
+            "idle": idle, "before": look(service), "samples": [], "events": [], "generators": [],
+            "resident": []}
 
 
 def endure(options, service, load, events, record):
@@ -89,6 +90,7 @@ def endure(options, service, load, events, record):
 
     events.every(options.burst_every, burst)
     events.every(10, newcomers)
+    events.every(1, lambda _: record["resident"].append((round(events.now(), 2), service.resident())))
     number = 0
     while events.now() < options.duration:
         at = events.now()

@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import time
@@ -74,6 +75,11 @@ class Running:
         fields = dict(line.split(":", 1) for line in open(f"{path}/status") if ":" in line)
         return {"rss_kib": int(fields["VmRSS"].split()[0]), "threads": int(fields["Threads"]),
                 "fds": len(os.listdir(f"{path}/fd"))}
+
+    def resident(self):
+        """KiB of memory that it holds now."""
+        with open(f"/proc/{self.child.pid}/statm") as pages:
+            return int(pages.read().split()[1]) * resource.getpagesize() // 1024
 
     def stop(self):
         """Its exit code after SIGTERM."""
