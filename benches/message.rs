@@ -110,7 +110,7 @@ fn pieces(criterion: &mut Criterion) {
             let seen = |request: &AccessRequest<'_>, _: Detail| {
                 black_box(request);
             };
-            plain::with_buffer(|buffer| plain::with_request(message, &view, buffer, seen))
+            plain::with_request(message, &view, seen)
         });
     });
     for (name, cache_bytes) in [("cached", 64 << 20), ("uncached", 0)] {

@@ -18,6 +18,7 @@ pub enum Few<T, const N: usize = FEW> {
 
 impl<T, const N: usize> Few<T, N> {
     /// Adds one at the end.
+    #[inline]
     pub fn push(&mut self, element: T) {
         match self {
             Self::Short(elements) if elements.is_full() => self.spill().push(element),

@@ -2,16 +2,26 @@
 
 use std::borrow::Cow;
 
+use arrayvec::ArrayString;
+
 use super::letters::Letters;
 use super::{InvalidField, shown};
 use crate::arn::Arn;
 
 /// What they want to do: `service:Name`, folded to lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Action<'a> {
-    /// Borrowed, where it is written in lower case already.
-    folded: Cow<'a, str>,
+    folded: Folded<'a>,
     colon: usize,
+}
+
+/// A text in lower case.
+#[derive(Clone, Debug)]
+enum Folded<'a> {
+    /// As nearly all are: in place.
+    Short(ArrayString<64>),
+    /// Borrowed, where it is written so.
+    Long(Cow<'a, str>),
 }
 
 /// The two ways in which an identity provider asks for a role.
@@ -37,7 +47,7 @@ impl<'a> Action<'a> {
         let colon = text.bytes().position(|b| b == b':').unwrap_or_default();
         match (text.get(..colon), text.get(colon + 1..)) {
             (Some(s), Some(n)) if !s.is_empty() && !n.is_empty() && LETTERS.make_up(s) && LETTERS.make_up(n) => {
-                Ok(Self { folded: folded(text), colon })
+                Ok(Self { folded: Folded::of(text), colon })
             }
             _ => Err(InvalidField::new(
                 "action",
@@ -47,18 +57,22 @@ impl<'a> Action<'a> {
     }
 
     /// The whole action in lower case.
+    #[inline]
     pub fn folded(&self) -> &str {
-        &self.folded
+        match &self.folded {
+            Folded::Short(text) => text,
+            Folded::Long(text) => text,
+        }
     }
 
     /// The service's prefix in lower case.
     pub fn service(&self) -> &str {
-        self.folded.get(..self.colon).unwrap_or_default()
+        self.folded().get(..self.colon).unwrap_or_default()
     }
 
     /// The name in lower case.
     pub fn name(&self) -> &str {
-        self.folded.get(self.colon + 1..).unwrap_or_default()
+        self.folded().get(self.colon + 1..).unwrap_or_default()
     }
 
     /// Whether an identity provider asks for a role, and how.
@@ -81,13 +95,24 @@ impl<'a> Action<'a> {
     }
 }
 
-fn folded(text: &str) -> Cow<'_, str> {
-    let mut folded = Cow::Borrowed(text);
-    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        folded.to_mut().make_ascii_lowercase();
+impl<'a> Folded<'a> {
+    fn of(text: &'a str) -> Self {
+        if let Ok(mut short) = ArrayString::from(text) {
+            short.make_ascii_lowercase();
+            return Self::Short(short);
+        }
+        let is_upper = |byte: u8| byte.is_ascii_uppercase();
+        Self::Long(if text.bytes().any(is_upper) { text.to_ascii_lowercase().into() } else { text.into() })
     }
-    folded
 }
+
+impl PartialEq for Action<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.folded() == other.folded()
+    }
+}
+
+impl Eq for Action<'_> {}
 
 /// What they want to do it to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

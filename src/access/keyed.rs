@@ -1,9 +1,7 @@
-//! Under which circumstances: condition keys and tags, folded once.
+//! Under which circumstances: condition keys and tags.
 
 use std::borrow::Cow;
-use std::ops::Range;
-
-use memchr::arch::all::is_equal;
+use std::cmp::Ordering;
 
 use super::{InvalidField, shown};
 use crate::few::{FEW, Few};
@@ -11,11 +9,61 @@ use crate::few::{FEW, Few};
 /// Tags with their values. Few requests have any.
 pub type Tags<'a> = Keyed<'a, &'a str, 2>;
 
-/// Values by folded key; no key occurs twice. Condition keys and tag keys are case-insensitive (evaluation.md, rule 34).
+/// Values by key; no key occurs twice. Condition keys and tag keys are case-insensitive (evaluation.md, rule 34).
 #[derive(Debug)]
 pub struct Keyed<'a, V, const N: usize = FEW> {
-    /// Borrowed, where they are written in lower case already. More than a few are sorted by key.
-    entries: Few<(Cow<'a, str>, V), N>,
+    /// More than a few are sorted by key.
+    entries: Few<(AnyCase<'a>, V), N>,
+}
+
+/// A key, whose case says nothing.
+#[derive(Debug)]
+struct AnyCase<'a>(
+    /// As it is spelled, if it is ASCII, else folded: it is quicker to compare a few keys in any case than to fold them all.
+    Cow<'a, str>,
+);
+
+impl<'a> AnyCase<'a> {
+    #[inline]
+    fn new(key: &'a str) -> Self {
+        Self(if key.is_ascii() { Cow::Borrowed(key) } else { Cow::Owned(fold_case(key)) })
+    }
+
+    /// Whether it is a folded key.
+    #[inline]
+    fn is(&self, folded: &str) -> bool {
+        self.0.len() == folded.len() && lowered(&self.0).eq(folded.bytes())
+    }
+
+    /// Compares it with a folded key.
+    fn order(&self, folded: &str) -> Ordering {
+        lowered(&self.0).cmp(folded.bytes())
+    }
+}
+
+impl PartialEq for AnyCase<'_> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for AnyCase<'_> {}
+
+impl PartialOrd for AnyCase<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for AnyCase<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        lowered(&self.0).cmp(lowered(&other.0))
+    }
+}
+
+fn lowered(key: &str) -> impl Iterator<Item = u8> {
+    key.bytes().map(|byte| byte.to_ascii_lowercase())
 }
 
 impl<V, const N: usize> Default for Keyed<'_, V, N> {
@@ -24,11 +72,11 @@ impl<V, const N: usize> Default for Keyed<'_, V, N> {
     }
 }
 
-impl<'a, V: Copy, const N: usize> Keyed<'a, V, N> {
-    /// Folds and sorts the pairs of a field. Two keys that differ in case only are one key given twice: refused.
+impl<'a, V, const N: usize> Keyed<'a, V, N> {
+    /// Of the pairs of a field. Two keys that differ in case only are one key given twice: refused.
     pub fn new(field: &'static str, pairs: impl IntoIterator<Item = (&'a str, V)>) -> Result<Self, InvalidField> {
-        let mut entries: Few<_, N> = pairs.into_iter().map(|(key, value)| (folded(key), value)).collect();
-        entries.sort_unstable_by(|(a, _): &(Cow<'_, str>, V), (b, _)| a.cmp(b));
+        let mut entries: Few<_, N> = pairs.into_iter().map(|(key, value)| (AnyCase::new(key), value)).collect();
+        entries.sort_unstable_by(|(a, _): &(AnyCase<'_>, V), (b, _)| a.cmp(b));
         let keyed = Self { entries };
         match keyed.fault() {
             None => Ok(keyed),
@@ -36,41 +84,41 @@ impl<'a, V: Copy, const N: usize> Keyed<'a, V, N> {
         }
     }
 
-    /// Adds a key that is folded already. When all are there, [`Keyed::settle`] says whether that was right.
-    pub fn push_folded(&mut self, key: &'a str, value: V) {
-        self.entries.push((Cow::Borrowed(key), value));
+    /// Adds a key. When all are there, [`Keyed::settle`] says whether that was right.
+    #[inline]
+    pub fn push(&mut self, key: &'a str, value: V) {
+        self.entries.push((AnyCase::new(key), value));
     }
 
-    /// After the last [`Keyed::push_folded`]: whether no key is empty and none came twice.
+    /// After the last [`Keyed::push`]: whether no key is empty and none came twice.
     pub fn settle(&mut self) -> bool {
-        self.entries.has_each_key_once() && !self.entries.iter().any(|(key, _)| key.is_empty())
+        self.entries.has_each_key_once() && !self.iter().any(|(key, _)| key.is_empty())
     }
 
     fn fault(&self) -> Option<String> {
         if self.iter().next().is_some_and(|(key, _)| key.is_empty()) {
             return Some("a key is empty".to_owned());
         }
-        let twice = self.iter().zip(self.iter().skip(1)).find(|((a, _), (b, _))| a == b);
-        twice.map(|((key, _), _)| format!("`{}` is given twice: keys are case-insensitive", shown(key)))
+        let twice = self.entries.iter().zip(self.entries.iter().skip(1)).find(|((a, _), (b, _))| a == b);
+        twice.map(|((key, _), _)| {
+            format!("`{}` is given twice: keys are case-insensitive", shown(&key.0.to_ascii_lowercase()))
+        })
     }
 
-    /// The value of a key that is already folded.
-    fn find(&self, folded: &str) -> Option<V> {
+    /// The value of a key that is folded.
+    fn find(&self, folded: &str) -> Option<&V> {
         // Few are quicker compared one by one, by their lengths first, than halved.
         if self.entries.len() <= FEW {
-            return self
-                .entries
-                .iter()
-                .find(|(key, _)| is_equal(key.as_bytes(), folded.as_bytes()))
-                .map(|(_, value)| *value);
+            let found = self.entries.iter().find(|(key, _)| key.is(folded));
+            return found.map(|(_, value)| value);
         }
-        let index = self.entries.binary_search_by(|(key, _)| (**key).cmp(folded)).ok()?;
-        self.entries.get(index).map(|(_, value)| *value)
+        let index = self.entries.binary_search_by(|(key, _)| key.order(folded)).ok()?;
+        self.entries.get(index).map(|(_, value)| value)
     }
 
-    /// Folded keys and values.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, V)> {
-        self.entries.iter().map(|(key, value)| (&**key, *value))
+    /// Every key with its value; the keys as they are spelled, but for those that are not ASCII.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &V)> {
+        self.entries.iter().map(|(key, value)| (&*key.0, value))
     }
 
     /// Whether there are none.
@@ -82,42 +130,56 @@ impl<'a, V: Copy, const N: usize> Keyed<'a, V, N> {
 impl<'a> Tags<'a> {
     /// The value of a key that is already folded.
     pub fn get(&self, folded: &str) -> Option<&'a str> {
-        self.find(folded)
+        self.find(folded).copied()
     }
 }
 
 /// Condition keys with their values.
 #[derive(Debug, Default)]
 pub struct Context<'a> {
-    /// The values of all keys.
+    keys: Keyed<'a, Given<'a>>,
+    /// Of the keys that have not just one, one key after the other.
     values: Few<&'a str>,
-    /// Where those of each key stand.
-    keys: Keyed<'a, (usize, usize)>,
+}
+
+/// What is given for a key.
+#[derive(Debug)]
+enum Given<'a> {
+    /// One value, as nearly everywhere.
+    One(&'a str),
+    /// From here to there among the values.
+    Some(usize, usize),
 }
 
 impl<'a> Context<'a> {
-    /// Folds and sorts the pairs of a field, as [`Keyed::new`].
+    /// Of the pairs of a field, as [`Keyed::new`].
     pub fn new<V: IntoIterator<Item = &'a str>>(
         field: &'static str,
         pairs: impl IntoIterator<Item = (&'a str, V)>,
     ) -> Result<Self, InvalidField> {
-        let mut values: Few<&'a str> = Few::default();
-        let ranged = pairs.into_iter().map(|(key, own)| {
+        let mut values = Few::default();
+        let given = pairs.into_iter().map(|(key, own)| {
             let start = values.len();
             values.extend(own);
-            (key, (start, values.len()))
+            (key, Given::Some(start, values.len()))
         });
-        let keys = Keyed::new(field, ranged)?;
-        Ok(Self { values, keys })
+        let keys = Keyed::new(field, given)?;
+        Ok(Self { keys, values })
     }
 
-    /// Adds a key that is folded already, with its values; None if one of these is. Then as [`Keyed::settle`].
-    pub fn push_folded(&mut self, key: &'a str, values: impl Iterator<Item = Option<&'a str>>) -> Option<()> {
+    /// Adds a key with its only value. When all are there, [`Context::settle`] says whether that was right.
+    #[inline]
+    pub fn push(&mut self, key: &'a str, value: &'a str) {
+        self.keys.push(key, Given::One(value));
+    }
+
+    /// Adds a key with any number of values, as [`Context::push`]; None if one of these is.
+    pub fn push_all(&mut self, key: &'a str, values: impl Iterator<Item = Option<&'a str>>) -> Option<()> {
         let start = self.values.len();
         for value in values {
             self.values.push(value?);
         }
-        self.keys.push_folded(key, (start, self.values.len()));
+        self.keys.push(key, Given::Some(start, self.values.len()));
         Some(())
     }
 
@@ -126,25 +188,22 @@ impl<'a> Context<'a> {
         self.keys.settle()
     }
 
-    /// The values of a key that is already folded; None when absent or given without values.
+    /// The values of a key that is folded; None when absent or given without values.
     pub fn get(&self, folded: &str) -> Option<&[&'a str]> {
-        self.keys.find(folded).map(|range| self.slice(range)).filter(|values| !values.is_empty())
+        self.keys.find(folded).map(|given| self.values(given)).filter(|values| !values.is_empty())
     }
 
-    /// Folded keys and values.
+    /// Every key with its values, as [`Keyed::iter`].
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[&'a str])> {
-        self.keys.iter().map(|(key, range)| (key, self.slice(range)))
+        self.keys.iter().map(|(key, given)| (key, self.values(given)))
     }
 
-    fn slice(&self, (start, end): (usize, usize)) -> &[&'a str] {
-        self.values.get(Range { start, end }).unwrap_or_default()
+    fn values<'s>(&'s self, given: &'s Given<'a>) -> &'s [&'a str] {
+        match given {
+            Given::One(value) => std::slice::from_ref(value),
+            Given::Some(start, end) => self.values.get(*start..*end).unwrap_or_default(),
+        }
     }
-}
-
-/// A key in lower case; borrowed where it is.
-fn folded(key: &str) -> Cow<'_, str> {
-    let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
-    if key.bytes().all(is_folded) { Cow::Borrowed(key) } else { Cow::Owned(fold_case(key)) }
 }
 
 /// A condition key or tag key in lower case.
@@ -155,19 +214,47 @@ pub fn fold_key(key: &str) -> String {
 /// A text in lower case, letter by letter: what a letter becomes does not depend on those around it, as the Greek sigma
 /// does in `str::to_lowercase`.
 pub fn fold_case(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    push_folded(&mut folded, text);
-    folded
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
-fn push_folded(folded: &mut String, key: &str) {
-    if !key.is_ascii() {
-        folded.extend(key.chars().flat_map(char::to_lowercase));
-        return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_in_any_case_among_few_and_many() {
+        let keys = ["aws:SourceIp", "AWS:USERAGENT", "s3:prefix", "aws:Été", "\u{212a}ey"];
+        for more in [0, FEW, 3 * FEW] {
+            let others: Vec<String> = (0..more).map(|n| format!("Other{n}")).collect();
+            let pairs = keys.into_iter().chain(others.iter().map(String::as_str)).map(|key| (key, key));
+            let made = Tags::new("session_tags", pairs.clone()).unwrap();
+            let mut pushed = Tags::default();
+            pairs.clone().for_each(|(key, value)| pushed.push(key, value));
+            assert!(pushed.settle());
+            for tags in [made, pushed] {
+                for (key, value) in pairs.clone() {
+                    assert_eq!(tags.get(&fold_key(key)), Some(value), "{key} of {more}");
+                }
+                assert_eq!(tags.get("key"), Some("\u{212a}ey"), "a Kelvin sign is a k");
+                assert_eq!(tags.get("aws:sourceipv6").or(tags.get("aws:source")).or(tags.get("aws:sourceiq")), None);
+            }
+        }
     }
-    let start = folded.len();
-    folded.push_str(key);
-    if let Some(added) = folded.get_mut(start..) {
-        added.make_ascii_lowercase();
+
+    #[test]
+    fn keys_that_differ_in_case_only_are_one_key() {
+        for (one, other) in [("a:b", "A:b"), ("\u{e9}", "\u{c9}"), ("k", "\u{212a}"), ("", "x")] {
+            for more in [0, 2 * FEW] {
+                let others: Vec<String> = (0..more).map(|n| format!("Other{n}")).collect();
+                let keys = [one, other].into_iter().chain(others.iter().map(String::as_str));
+                assert!(Tags::new("session_tags", keys.clone().map(|key| (key, ""))).is_err(), "{one} {other}");
+                let mut pushed = Tags::default();
+                keys.for_each(|key| pushed.push(key, ""));
+                assert!(!pushed.settle(), "{one} {other}");
+            }
+        }
     }
 }

@@ -48,16 +48,14 @@ impl<'a> Principal<'a> {
     /// Reads a principal. The action matters, since identity providers ask only for `sts:AssumeRoleWith...` and for what
     /// goes with it.
     pub fn parse(text: &'a str, action: &Action<'_>) -> Result<Self, InvalidField> {
-        let arn = Arn::parse(text);
-        if arn.as_ref().is_some_and(is_provider_arn) || BUILT_IN_IDENTITY_PROVIDERS.contains(&text) {
-            return Self::parse_provider(text, action);
-        }
-        match (text, arn) {
-            (_, Some(arn)) => Self::parse_arn(&arn).ok_or_else(|| not_a_principal_arn(text)),
-            ("anonymous", _) => Ok(Self::Anonymous),
-            _ if text.starts_with("arn:") => Err(not_a_principal_arn(text)),
-            _ if is_service_principal(text) => Ok(Self::Service(text)),
-            _ => Err(invalid_principal(
+        match Arn::parse(text) {
+            Some(arn) if is_provider_arn(&arn) => Self::parse_provider(text, action),
+            Some(arn) => Self::parse_arn(&arn).ok_or_else(|| not_a_principal_arn(text)),
+            None if text == "anonymous" => Ok(Self::Anonymous),
+            None if BUILT_IN_IDENTITY_PROVIDERS.contains(&text) => Self::parse_provider(text, action),
+            None if text.starts_with("arn:") => Err(not_a_principal_arn(text)),
+            None if is_service_principal(text) => Ok(Self::Service(text)),
+            None => Err(invalid_principal(
                 text,
                 "must be the ARN of an IAM user, role, assumed-role session, federated user or account root, a \
                  service principal such as `ec2.amazonaws.com`, or `anonymous`",
@@ -84,17 +82,20 @@ impl<'a> Principal<'a> {
         // Paths have any characters but these, names have fewer. Whoever is called otherwise is nobody; were it let in, a
         // Deny that names somebody by nearly this name would not hold it.
         const LETTERS: Letters = Letters::graphic_but(b"*?:");
-        if !arn.region.is_empty() || !LETTERS.make_up(arn.resource) {
-            return None;
-        }
         let caller = |name: &'a str| Caller { arn: arn.text, partition: arn.partition, account, name };
         let is_slash = |b: u8| b == b'/';
         let (kind, rest) = match arn.resource.bytes().position(is_slash) {
             Some(slash) => (arn.resource.get(..slash)?, arn.resource.get(slash + 1..)?),
             None => (arn.resource, ""),
         };
-        let last = rest.bytes().rposition(is_slash).map_or(Some(rest), |slash| rest.get(slash + 1..));
-        let last = last.filter(|name| is_iam_name(name));
+        let (path, last) = match rest.bytes().rposition(is_slash) {
+            Some(slash) => (rest.get(..slash)?, rest.get(slash + 1..)?),
+            None => ("", rest),
+        };
+        if !arn.region.is_empty() || !LETTERS.make_up(path) {
+            return None;
+        }
+        let last = Some(last).filter(|name| is_iam_name(name));
         match (arn.service, kind, last) {
             ("iam", "root", None) if arn.resource == "root" => Some(Self::Root(caller(""))),
             ("iam", "user", Some(name)) => Some(Self::User(caller(name))),

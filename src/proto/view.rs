@@ -231,13 +231,23 @@ impl<'a> RequestView<'a> {
 
 /// The `values` of a `ContextValues`.
 #[derive(Clone, Copy, Debug)]
-pub struct ValuesView<'a> {
-    message: &'a [u8],
-    count: usize,
+pub enum ValuesView<'a> {
+    /// As nearly everywhere.
+    One(&'a [u8]),
+    /// So many, in this message.
+    Many(&'a [u8], usize),
 }
 
 impl<'a> ValuesView<'a> {
+    #[inline]
     fn of(message: &'a [u8]) -> Option<Self> {
+        match message {
+            [0x0a, length @ ..0x80, value @ ..] if value.len() == usize::from(*length) => Some(Self::One(value)),
+            _ => Self::of_many(message),
+        }
+    }
+
+    fn of_many(message: &'a [u8]) -> Option<Self> {
         let mut count = 0;
         let mut fields = Fields::of(message);
         for field in fields.by_ref() {
@@ -246,30 +256,53 @@ impl<'a> ValuesView<'a> {
                 _ => return None,
             }
         }
-        fields.is_sound().then_some(Self { message, count })
+        fields.is_sound().then_some(Self::Many(message, count))
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.count
+        match self {
+            Self::One(_) => 1,
+            Self::Many(_, count) => *count,
+        }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
-        Fields::of(self.message).filter_map(|(_, field)| match field {
+        let (one, many) = match *self {
+            Self::One(value) => (Some(value), &[][..]),
+            Self::Many(message, _) => (None, message),
+        };
+        let many = Fields::of(many).filter_map(|(_, field)| match field {
             Field::Bytes(value) => Some(value),
             Field::Varint(_) | Field::Foreign => None,
-        })
+        });
+        one.into_iter().chain(many)
     }
 }
 
-/// Key and value of an entry of a map, each given at most once.
+/// Key and value of an entry of a map.
+#[inline]
 fn map_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
+    short_entry(entry).or_else(|| any_entry(entry))
+}
+
+/// As nearly everybody writes it: the key, then the value, neither of them long.
+#[inline]
+fn short_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [0x0a, length @ ..0x80, rest @ ..] = entry else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*length))?;
+    let [0x12, length @ ..0x80, value @ ..] = rest else { return None };
+    (value.len() == usize::from(*length)).then_some((key, value))
+}
+
+/// Each given at most once.
+fn any_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
     let (mut key, mut value) = (None, None);
     let mut fields = Fields::of(entry);
     for field in fields.by_ref() {

@@ -35,12 +35,10 @@ fn decide_plain(
     if !convert::is_within(view, limits) {
         return None;
     }
-    plain::with_buffer(|buffer| {
-        plain::with_request(key.message(), view, buffer, |request, detail| {
-            // No field came twice, nor any key of a map.
-            let key = key.in_any_order();
-            active.decide_and_remember(request, detail, &key).map_err(Refusal::from)
-        })
+    plain::with_request(key.message(), view, |request, detail| {
+        // No field came twice, nor any key of a map.
+        let key = key.in_any_order();
+        active.decide_and_remember(request, detail, &key).map_err(Refusal::from)
     })
 }
 

@@ -1,38 +1,13 @@
-//! Requests made of messages that are plain: read as they lie in their bytes, without a copy of anything but the keys that
-//! are to be compared in lower case.
-
-use std::cell::Cell;
+//! Requests made of messages that are plain: read as they lie in their bytes.
 
 use crate::access::{AccessRequest, Checked, Detail, RawRequest};
-use crate::proto::view::RequestView;
+use crate::proto::view::{RequestView, ValuesView};
 
-/// A buffer that grew beyond this is given back: one huge request must not cost every thread its size for ever. The keys of
-/// ordinary requests have a few hundred bytes.
-const KEPT_BYTES: usize = 64 * 1024;
-
-thread_local! {
-    /// Where this thread folds keys; empty between requests, its capacity is what is kept.
-    static FOLDED: Cell<String> = const { Cell::new(String::new()) };
-}
-
-/// Lends this thread's buffer, empty.
-pub fn with_buffer<T>(work: impl FnOnce(&mut String) -> T) -> T {
-    // Taken rather than borrowed: nothing can find it in use, and if the work panics it is merely lost.
-    let mut buffer = FOLDED.take();
-    buffer.clear();
-    let result = work(&mut buffer);
-    if buffer.capacity() <= KEPT_BYTES {
-        FOLDED.set(buffer);
-    }
-    result
-}
-
-/// Gives the request of a plain message to `work`, and how much to say of it; `buffer` is for what has to be folded. None
-/// where only prost can say what it is, or what is wrong with it; and for session policies.
+/// Gives the request of a plain message to `work`, and how much to say of it. None where only prost can say what it is, or what
+/// is wrong with it; and for session policies.
 pub fn with_request<T>(
     message: &[u8],
     view: &RequestView<'_>,
-    buffer: &mut String,
     work: impl FnOnce(&AccessRequest<'_>, Detail) -> T,
 ) -> Option<T> {
     let detail = match view.detail {
@@ -44,10 +19,9 @@ pub fn with_request<T>(
         return None;
     }
     let texts = Texts::of(message);
-    let mut folded = Folded(fold(view, &texts, buffer)?);
     let raw = RawRequest {
         principal: texts.get(view.principal)?,
-        action: folded.next(view.action)?,
+        action: texts.get(view.action)?,
         resource: texts.get(view.resource)?,
         resource_account: texts.get(view.resource_account)?,
         federated_by: texts.get(view.federated_by)?,
@@ -55,10 +29,14 @@ pub fn with_request<T>(
     };
     let mut request = AccessRequest::bare(Checked::new(&raw).ok()?);
     for (key, value) in view.session_tags.iter() {
-        request.session_tags.push_folded(folded.next(key)?, texts.get(value)?);
+        request.session_tags.push(texts.get(key)?, texts.get(value)?);
     }
     for (key, values) in view.context.iter() {
-        request.context.push_folded(folded.next(key)?, values.iter().map(|value| texts.get(value)))?;
+        let key = texts.get(key)?;
+        match values {
+            ValuesView::One(value) => request.context.push(key, texts.get(value)?),
+            ValuesView::Many(..) => request.context.push_all(key, values.iter().map(|value| texts.get(value)))?,
+        }
     }
     request.settle().then(|| work(&request, detail))
 }
@@ -84,28 +62,6 @@ impl<'a> Texts<'a> {
             Some(whole) if !part.is_empty() => whole.get(start..start.checked_add(part.len())?),
             _ => std::str::from_utf8(part).ok(),
         }
-    }
-}
-
-/// The action and all keys in lower case, one after the other; None if folding them needs more than ASCII.
-fn fold<'b>(view: &RequestView<'_>, texts: &Texts<'_>, buffer: &'b mut String) -> Option<&'b str> {
-    let tags = view.session_tags.iter().map(|(key, _)| *key);
-    let keys = view.context.iter().map(|(key, _)| *key);
-    for key in std::iter::once(view.action).chain(tags).chain(keys) {
-        buffer.push_str(texts.get(key)?);
-    }
-    buffer.make_ascii_lowercase();
-    buffer.is_ascii().then_some(buffer)
-}
-
-/// What [`fold`] has folded, in the same order.
-struct Folded<'b>(&'b str);
-
-impl<'b> Folded<'b> {
-    fn next(&mut self, text: &[u8]) -> Option<&'b str> {
-        let (first, rest) = self.0.split_at_checked(text.len())?;
-        self.0 = rest;
-        Some(first)
     }
 }
 
@@ -177,24 +133,11 @@ mod tests {
         fn a_plain_request_is_the_one_that_prost_reads(message in message()) {
             let bytes = prost::Message::encode_to_vec(&message);
             let view = RequestView::of(&bytes).unwrap();
-            let mut buffer = String::new();
-            let read = with_request(&bytes, &view, &mut buffer, told);
+            let read = with_request(&bytes, &view, told);
             let limits = RequestLimits::default();
             let expected = convert::access_request(&message, &limits).ok().zip(convert::detail(&message).ok());
-            let is_plain = message.session_policies.is_empty()
-                && message.context.keys().chain(message.session_tags.keys()).all(|key| key.is_ascii());
-            let expected = expected.filter(|_| is_plain).map(|(request, detail)| told(&request, detail));
+            let expected = expected.filter(|_| message.session_policies.is_empty()).map(|(request, detail)| told(&request, detail));
             prop_assert_eq!(read, expected);
         }
-    }
-
-    #[test]
-    fn the_buffer_is_kept_unless_it_grew_large() {
-        let capacity_after = |bytes: usize| {
-            with_buffer(|buffer| buffer.push_str(&"x".repeat(bytes)));
-            with_buffer(|buffer| buffer.capacity())
-        };
-        assert!(capacity_after(10) > 0);
-        assert_eq!(capacity_after(KEPT_BYTES + 1), 0);
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn message(request: &AccessRequest<'_>, detail: Detail) -> Vec<u8> {
         context: context.collect(),
         resource_account: request.resource_account.map(|account| account.to_string()).unwrap_or_default(),
         session_policies: request.session_policies.to_vec(),
-        session_tags: request.session_tags.iter().map(|(key, tag)| (key.to_owned(), tag.to_owned())).collect(),
+        session_tags: request.session_tags.iter().map(|(key, tag)| (key.to_owned(), (*tag).to_owned())).collect(),
         detail: i32::from(detail == Detail::Statements),
         federated_by: request.federated_by.unwrap_or_default().to_owned(),
     };
