@@ -70,9 +70,11 @@ impl Filter {
     pub(super) fn for_request(action: &Action<'_>, resource: &ResourceName<'_>) -> Self {
         let mut filter = Self::default();
         let name = resource.arn().map(|arn| Half::of(name(arn.resource, separators(arn.account))));
-        for action in [Half::of(action.folded()), Half::of(action.service()), Half::ANY] {
-            filter.put(action, Half::ANY);
-            name.iter().for_each(|name| filter.put(action, *name));
+        for action in &[Half::of(action.folded()), Half::of(action.service()), Half::ANY] {
+            filter.put(*action, Half::ANY);
+            if let Some(name) = name {
+                filter.put(*action, name);
+            }
         }
         filter
     }
@@ -160,9 +162,12 @@ fn name(last_part: &str, separators: usize) -> &str {
 
 /// What stands before so many separators, if that many are there.
 fn name_in(last_part: &str, separators: usize) -> Option<&str> {
-    let mut ends = last_part.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'/' | b':'));
-    let (end, _) = ends.nth(separators - 1)?;
-    last_part.get(..end)
+    let mut left = separators;
+    let is_last = |byte: u8| {
+        left -= usize::from(matches!(byte, b'/' | b':'));
+        left == 0
+    };
+    last_part.get(..last_part.bytes().position(is_last)?)
 }
 
 #[cfg(test)]

@@ -65,10 +65,17 @@ impl PolicySet {
     }
 
     /// Shows statements that may be about an action and a resource, until the seeker has enough.
+    #[inline]
     pub fn search(&self, sought: &Sought<'_>, seeker: &mut impl Seeker) -> ControlFlow<()> {
-        if self.filter.as_ref().is_some_and(|filter| !filter.may_have(sought.filter())) {
-            return ControlFlow::Continue(());
+        match &self.filter {
+            Some(filter) if !filter.may_have(sought.filter()) => ControlFlow::Continue(()),
+            _ => self.look(sought, seeker),
         }
+    }
+
+    /// The same, past the filter. Apart from it, since most sets need no more than that.
+    #[inline(never)]
+    fn look(&self, sought: &Sought<'_>, seeker: &mut impl Seeker) -> ControlFlow<()> {
         let statement = |policy: u32, statement: u32| {
             let policy = self.policies.get(policy as usize)?;
             policy.statements.get(statement as usize)
