@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics::{Counter, Gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tonic::Code;
 
 use crate::access::{Decision, Outcome, PolicyType};
@@ -17,31 +17,16 @@ use crate::reload::{LastReload, ReloadResult};
 mod logged;
 mod register;
 mod rpc;
+mod times;
 mod tls;
 mod traced;
 
 use logged::LogMetrics;
 use register::Registrar;
 pub use rpc::Rpc;
+use times::{EVALUATION, HANDLING, Observed, RELOAD, Times};
 pub use tls::{Handshake, TlsReading};
 use traced::TraceMetrics;
-
-/// From one write to a socket (10 us) to the default timeout (1 s).
-const RPC_BUCKETS: [f64; 15] =
-    [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1.0];
-
-/// From a handful of comparisons (100 ns) to a store of pathological size (10 ms).
-const EVALUATION_BUCKETS: [f64; 16] = [
-    100e-9, 250e-9, 500e-9, 1e-6, 2.5e-6, 5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3,
-];
-
-/// From one small file (1 ms) to all of a large organization (30 s).
-const RELOAD_BUCKETS: [f64; 14] =
-    [1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1.0, 2.5, 5.0, 10.0, 30.0];
-
-/// How often histograms are folded. A histogram keeps 16 bytes per observation until then: at 200,000 calls a second with
-/// two observations each this bounds them to 200,000 * 2 * 16 / 4 = 1.6 MB.
-pub const UPKEEP_INTERVAL: Duration = Duration::from_millis(250);
 
 /// gRPC defines the codes 0 to 16.
 const CODES: usize = 17;
@@ -130,7 +115,7 @@ pub struct Metrics {
     rpcs: [RpcMetrics; Rpc::ALL.len()],
     decisions: [[Counter; PolicyType::ALL.len()]; Decision::ALL.len()],
     cache_requests: [Counter; CacheStatus::ALL.len()],
-    evaluation_seconds: Histogram,
+    evaluation_seconds: Times,
     sheds: [Counter; Shed::ALL.len()],
     reloads: ReloadMetrics,
     tls: tls::TlsMetrics,
@@ -144,13 +129,13 @@ pub struct Metrics {
 #[derive(Debug)]
 struct RpcMetrics {
     handled: [Counter; CODES],
-    seconds: Histogram,
+    seconds: Times,
 }
 
 #[derive(Debug)]
 struct ReloadMetrics {
     total: [Counter; ReloadResult::ALL.len()],
-    seconds: Histogram,
+    seconds: Times,
     last_successful: Gauge,
     last_success_timestamp_seconds: Gauge,
 }
@@ -161,6 +146,7 @@ pub struct Tally<'m> {
     metrics: &'m Metrics,
     decisions: [[u64; PolicyType::ALL.len()]; Decision::ALL.len()],
     cache_requests: [u64; CacheStatus::ALL.len()],
+    evaluations: Observed,
 }
 
 impl Tally<'_> {
@@ -169,7 +155,9 @@ impl Tally<'_> {
         let Outcome { decision, decided_by, .. } = answer.outcome;
         let decisions = self.decisions.get_mut(decision as usize).and_then(|row| row.get_mut(decided_by as usize));
         decisions.into_iter().chain(self.cache_requests.get_mut(answer.cache as usize)).for_each(|count| *count += 1);
-        self.metrics.evaluated(answer.evaluation);
+        if let Some(took) = answer.evaluation {
+            self.evaluations.add(&EVALUATION, took);
+        }
     }
 }
 
@@ -180,6 +168,7 @@ impl Drop for Tally<'_> {
         for (counter, count) in counters.zip(counts).filter(|(_, count)| **count > 0) {
             counter.increment(*count);
         }
+        self.metrics.evaluation_seconds.record_all(&self.evaluations);
     }
 }
 
@@ -200,23 +189,25 @@ struct Gauges {
     memory_limit: Gauge,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Metrics {
     /// Makes every handle, so that every series exists from the first scrape on.
-    pub fn new() -> Result<Self, BuildError> {
-        let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Full("grpc_server_handling_seconds".to_owned()), &RPC_BUCKETS)?
-            .set_buckets_for_metric(Matcher::Full("iamd_evaluation_seconds".to_owned()), &EVALUATION_BUCKETS)?
-            .set_buckets_for_metric(Matcher::Full("iamd_reload_seconds".to_owned()), &RELOAD_BUCKETS)?
-            .build_recorder();
+    pub fn new() -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
         let process = metrics_process::Collector::default();
         metrics::with_local_recorder(&recorder, || process.describe());
         let register = Registrar::new(&recorder);
         register.build_info();
-        Ok(Self {
+        Self {
             rpcs: register.rpcs(),
             decisions: register.decisions(),
             cache_requests: register.cache_requests(),
-            evaluation_seconds: register.evaluation_seconds(),
+            evaluation_seconds: Times::new(&EVALUATION),
             sheds: register.sheds(),
             reloads: register.reloads(),
             tls: register.tls(),
@@ -228,7 +219,7 @@ impl Metrics {
             handle: recorder.handle(),
             process,
             recorder,
-        })
+        }
     }
 
     /// A call has ended.
@@ -237,7 +228,7 @@ impl Metrics {
         if let Some(counter) = metrics.handled.get(code as usize) {
             counter.increment(1);
         }
-        metrics.seconds.record(took.as_secs_f64());
+        metrics.seconds.record(took);
     }
 
     /// A request was decided.
@@ -249,18 +240,15 @@ impl Metrics {
         if let Some(counter) = self.cache_requests.get(answer.cache as usize) {
             counter.increment(1);
         }
-        self.evaluated(answer.evaluation);
+        if let Some(took) = answer.evaluation {
+            self.evaluation_seconds.record(took);
+        }
     }
 
     /// Counts several decisions at once.
     pub fn tally(&self) -> Tally<'_> {
-        Tally { metrics: self, decisions: Default::default(), cache_requests: Default::default() }
-    }
-
-    fn evaluated(&self, evaluation: Option<Duration>) {
-        if let Some(took) = evaluation {
-            self.evaluation_seconds.record(took.as_secs_f64());
-        }
+        let (decisions, cache_requests, evaluations) = Default::default();
+        Tally { metrics: self, decisions, cache_requests, evaluations }
     }
 
     /// A call or a connection was refused.
@@ -276,17 +264,12 @@ impl Metrics {
         if let Some(counter) = self.reloads.total.get(*result as usize) {
             counter.increment(1);
         }
-        self.reloads.seconds.record(duration.as_secs_f64());
+        self.reloads.seconds.record(*duration);
         let successful = *result != ReloadResult::Rejected;
         self.reloads.last_successful.set(if successful { 1.0 } else { 0.0 });
         if successful {
             self.reloads.last_success_timestamp_seconds.set(at.as_duration().as_secs_f64());
         }
-    }
-
-    /// Folds what histograms have gathered; to be called every [`UPKEEP_INTERVAL`].
-    pub fn upkeep(&self) {
-        self.handle.run_upkeep();
     }
 
     /// Everything, in Prometheus' text format.
@@ -299,6 +282,7 @@ impl Metrics {
         self.decision_log.set(&readings.decision_log);
         self.traces.set(&readings.traces);
         let mut text = self.handle.render();
+        self.render_times(&mut text);
         tls::render(&readings.tls, &mut text);
         if let Some(snapshot) = &readings.snapshot {
             // Written by hand: a recorder never forgets a series, and every revision would leave one behind.
@@ -307,6 +291,14 @@ impl Metrics {
             text.push_str(&format!("iamd_snapshot_info{{revision=\"{}\"}} 1\n", snapshot.revision));
         }
         text
+    }
+
+    fn render_times(&self, text: &mut String) {
+        let labels = |rpc: Rpc| format!("grpc_service=\"{}\",grpc_method=\"{}\"", rpc.service(), rpc.method());
+        let rpcs = Rpc::ALL.into_iter().zip(&self.rpcs).map(|(rpc, metrics)| (labels(rpc), &metrics.seconds));
+        times::render(&HANDLING, rpcs, text);
+        times::render(&EVALUATION, [(String::new(), &self.evaluation_seconds)], text);
+        times::render(&RELOAD, [(String::new(), &self.reloads.seconds)], text);
     }
 
     fn set_gauges(&self, readings: &Readings) {

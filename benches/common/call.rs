@@ -55,7 +55,7 @@ pub(crate) fn authorization(engine: Engine) -> Arc<Authorization> {
         connection: ConnectionLimits::default(),
         overload: Overload::default(),
     };
-    let state = Arc::new(State::new(&limits, Arc::new(Metrics::new().expect("metrics"))));
+    let state = Arc::new(State::new(&limits, Arc::new(Metrics::new())));
     Arc::new(Authorization::new(Arc::new(engine), state, limits.request))
 }
 

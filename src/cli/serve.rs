@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
 
 use super::report::Terminal;
 use super::{USAGE_ERROR, complain, environment, store};
@@ -14,7 +13,7 @@ use crate::config::{Config, TraceOptions, otel};
 use crate::decision_log::DecisionLog;
 use crate::engine::Engine;
 use crate::finding::Finding;
-use crate::metrics::{Metrics, UPKEEP_INTERVAL};
+use crate::metrics::Metrics;
 use crate::reload::{self, LastReload, ReloadHandle, ReloadOptions};
 use crate::server::incoming::{Incoming, Listener, bind_tcp};
 use crate::server::shutdown::{self, Drained, Hangups, StopSignals};
@@ -54,8 +53,8 @@ pub fn run(args: ServeArgs) -> ExitCode {
 /// When calls have taken all the time there was, the decision log is still given so long.
 const LEAST_LOG_END: Duration = Duration::from_millis(100);
 
-/// Threads for what may wait for a disk: the first load, certificates, metrics and their upkeep. As many as that, so that
-/// none waits for another whose disk hangs; and no more, however many ask for metrics.
+/// Threads for what may wait for a disk: the first load, certificates, metrics. As many as that, so that none waits for another
+/// whose disk hangs; and no more, however many ask for metrics.
 const MOST_WAITING: usize = 4;
 
 /// For everything but calls: those are served by threads of their own.
@@ -92,7 +91,7 @@ async fn serve_logged(
     let no_signals = |error| format!("cannot listen for signals: {error}");
     let mut signals = StopSignals::listen().map_err(no_signals)?;
     let hangups = Hangups::listen().map_err(no_signals)?;
-    let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
+    let metrics = Arc::new(Metrics::new());
     let mut state = State::new(&config.limits, Arc::clone(&metrics)).with_decision_log(log.cloned());
     state.tls = certificates(config)?;
     state.traces = tracing.map(traces).transpose()?;
@@ -101,7 +100,6 @@ async fn serve_logged(
     let admin_listener = bind_tcp(config.admin_listen).await.map_err(|error| error.to_string())?;
     let admin_address = admin_listener.local_addr().map_err(|error| error.to_string())?;
     let _admin = admin::serve(admin_listener, Arc::clone(&state));
-    let _upkeep = upkeep(Arc::clone(&metrics));
 
     let loading_since = Instant::now();
     let engine = tokio::select! {
@@ -170,18 +168,6 @@ async fn bind(config: &Config) -> Result<Vec<Listener>, String> {
         listeners.push(Listener::bind(address, &config.unix_socket).await.map_err(|error| error.to_string())?);
     }
     Ok(listeners)
-}
-
-fn upkeep(metrics: Arc<Metrics>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
-        loop {
-            ticks.tick().await;
-            let metrics = Arc::clone(&metrics);
-            // Off the serving threads; a fault in it must not end the upkeep.
-            drop(tokio::task::spawn_blocking(move || metrics.upkeep()).await);
-        }
-    })
 }
 
 /// The engine with its first snapshot, loaded off the serving threads; everything that is wrong with the store is said.

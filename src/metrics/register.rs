@@ -1,9 +1,10 @@
 //! Names, labels and help texts: the one place where a metric is declared.
 
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString};
+use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::rpc::CODE_NAMES;
+use super::times::{HANDLING, RELOAD, Times};
 use super::tls::{Handshake, TlsMetrics};
 use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed, logged, traced};
 use crate::access::{Decision, PolicyType};
@@ -32,9 +33,6 @@ impl<'a> Registrar<'a> {
         for (name, help) in GAUGES.into_iter().chain(logged::GAUGES).chain(traced::GAUGES) {
             self.recorder.describe_gauge(KeyName::from_const_str(name), None, SharedString::const_str(help));
         }
-        for (name, help) in HISTOGRAMS {
-            self.recorder.describe_histogram(KeyName::from_const_str(name), None, SharedString::const_str(help));
-        }
     }
 
     pub(super) fn build_info(&self) {
@@ -50,7 +48,7 @@ impl<'a> Registrar<'a> {
                 let labels = labels().into_iter().chain([("grpc_code", code)]).collect();
                 self.counter("grpc_server_handled_total", labels)
             });
-            RpcMetrics { handled, seconds: self.histogram("grpc_server_handling_seconds", labels()) }
+            RpcMetrics { handled, seconds: Times::new(&HANDLING) }
         })
     }
 
@@ -75,10 +73,6 @@ impl<'a> Registrar<'a> {
         self.counter("iamd_panics_total", vec![])
     }
 
-    pub(super) fn evaluation_seconds(&self) -> Histogram {
-        self.histogram("iamd_evaluation_seconds", vec![])
-    }
-
     pub(super) fn sheds(&self) -> [Counter; Shed::ALL.len()] {
         Shed::ALL.map(|reason| self.counter("iamd_requests_shed_total", vec![("reason", reason.as_str())]))
     }
@@ -87,7 +81,7 @@ impl<'a> Registrar<'a> {
         ReloadMetrics {
             total: ReloadResult::ALL
                 .map(|result| self.counter("iamd_reloads_total", vec![("result", result.as_str())])),
-            seconds: self.histogram("iamd_reload_seconds", vec![]),
+            seconds: Times::new(&RELOAD),
             last_successful: self.gauge("iamd_last_reload_successful", vec![]),
             last_success_timestamp_seconds: self.gauge("iamd_last_reload_success_timestamp_seconds", vec![]),
         }
@@ -129,10 +123,6 @@ impl<'a> Registrar<'a> {
     pub(super) fn gauge(&self, name: &'static str, labels: Labels) -> Gauge {
         self.recorder.register_gauge(&key(name, labels), &METADATA)
     }
-
-    fn histogram(&self, name: &'static str, labels: Labels) -> Histogram {
-        self.recorder.register_histogram(&key(name, labels), &METADATA)
-    }
 }
 
 const METADATA: Metadata<'static> = Metadata::new("iamd", Level::INFO, None);
@@ -170,10 +160,4 @@ const GAUGES: [(&str, &str); 15] = [
     ("iamd_worker_threads", "Threads that serve"),
     ("iamd_memory_bytes", "Memory that counts against the limit; 0 without a limit"),
     ("iamd_memory_limit_bytes", "Memory that may be used before calls are refused; 0 without a limit"),
-];
-
-const HISTOGRAMS: [(&str, &str); 3] = [
-    ("grpc_server_handling_seconds", "From the first byte of a call to its last"),
-    ("iamd_evaluation_seconds", "Evaluation alone, of requests that the cache did not know"),
-    ("iamd_reload_seconds", "From the decision to read the files to the active snapshot"),
 ];

@@ -52,7 +52,7 @@ fn assert_line(text: &str, line: &str) {
 
 #[test]
 fn every_metric_exists_from_the_start_with_help_and_type() {
-    let text = Metrics::new().unwrap().render(&readings("ab", 1, 0));
+    let text = Metrics::new().render(&readings("ab", 1, 0));
     for name in PROMISED {
         assert!(text.contains(&format!("# HELP {name} ")), "no help for {name}");
         assert!(text.contains(&format!("# TYPE {name} ")), "no type for {name}");
@@ -63,7 +63,7 @@ fn every_metric_exists_from_the_start_with_help_and_type() {
 
 #[test]
 fn histograms_are_histograms_with_the_promised_buckets() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
     metrics.rpc_finished(Rpc::HealthCheck, Code::Ok, Duration::from_micros(30));
     metrics.decided(&answer(Decision::Allow, PolicyType::Identity, CacheStatus::Miss, Some(Duration::from_nanos(90))));
     let text = metrics.render(&Readings::default());
@@ -80,7 +80,7 @@ fn histograms_are_histograms_with_the_promised_buckets() {
 
 #[test]
 fn a_tally_counts_as_each_decision_would() {
-    let (one_by_one, at_once) = (Metrics::new().unwrap(), Metrics::new().unwrap());
+    let (one_by_one, at_once) = (Metrics::new(), Metrics::new());
     {
         let mut tally = at_once.tally();
         for (n, decision) in (0..).zip(Decision::ALL) {
@@ -105,7 +105,7 @@ fn a_tally_counts_as_each_decision_would() {
 
 #[test]
 fn counters_land_under_their_labels() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
     for rpc in Rpc::ALL {
         metrics.rpc_finished(rpc, Code::InvalidArgument, Duration::ZERO);
     }
@@ -137,7 +137,7 @@ fn counters_land_under_their_labels() {
 
 #[test]
 fn transport_security_has_series_of_its_listeners() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
     for listener in TlsListener::ALL {
         Handshake::ALL.iter().for_each(|result| metrics.handshake(listener, *result));
         ReloadResult::ALL.iter().for_each(|result| metrics.tls_reload_finished(listener, *result));
@@ -171,7 +171,7 @@ fn enums_index_their_handles() {
 
 #[test]
 fn only_the_active_revision_has_a_series_and_evictions_never_fall() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
     assert_line(&metrics.render(&readings("aa", 1, 5)), "iamd_cache_evictions_total 5");
     assert_line(&metrics.render(&readings("aa", 1, 7)), "iamd_cache_evictions_total 7");
     let text = metrics.render(&readings("bb", 2, 1));
@@ -183,7 +183,7 @@ fn only_the_active_revision_has_a_series_and_evictions_never_fall() {
 
 #[test]
 fn a_rejected_reload_keeps_the_time_of_the_last_success() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
     let at = |second| jiff::Timestamp::from_second(second).unwrap();
     for (at, result) in [(at(1_000), ReloadResult::Activated), (at(2_000), ReloadResult::Rejected)] {
         metrics.reload_finished(&LastReload { at, result, duration: Duration::from_millis(3), errors: Vec::new() });

@@ -148,7 +148,7 @@ mod tests {
             connection: Default::default(),
             overload: Default::default(),
         };
-        Arc::new(State::new(&limits, Arc::new(Metrics::new().unwrap())))
+        Arc::new(State::new(&limits, Arc::new(Metrics::new())))
     }
 
     fn worker() -> (Worker, mpsc::UnboundedReceiver<(Accepted, Held)>) {

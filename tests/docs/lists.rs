@@ -18,7 +18,7 @@ fn rows(path: &str) -> Vec<Vec<String>> {
 fn exported() -> BTreeSet<(String, String)> {
     let tls = vec![TlsReading { listener: TlsListener::Grpc, not_before: 0, not_after: 0, successful: true }];
     let readings = Readings { snapshot: Some(SnapshotReading::default()), tls, ..Readings::default() };
-    let text = Metrics::new().unwrap().render(&readings);
+    let text = Metrics::new().render(&readings);
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     types.map(|(name, kind)| (format!("{name}{}", labels(&text, name)), kind.to_owned())).collect()
 }

@@ -34,7 +34,7 @@ impl Scene {
         let words = words.iter().copied().chain(flags.iter().map(String::as_str));
         let Command::Serve(args) = Cli::try_parse_from(words).unwrap().command else { panic!("not `serve`") };
         let config = Config::check(&args).unwrap();
-        let mut state = State::new(&config.limits, Arc::new(Metrics::new().unwrap()));
+        let mut state = State::new(&config.limits, Arc::new(Metrics::new()));
         state.tls = Endpoints::load(&config).unwrap();
         let state = Arc::new(state);
         let listener = Listener::bind(&config.listen[0], &config.unix_socket).await.unwrap();

@@ -31,7 +31,7 @@ pub fn config(flags: &[&str]) -> Config {
 }
 
 pub fn state(config: &Config) -> Arc<State> {
-    Arc::new(State::new(&config.limits, Arc::new(Metrics::new().unwrap())))
+    Arc::new(State::new(&config.limits, Arc::new(Metrics::new())))
 }
 
 pub fn empty_snapshot() -> Loaded {

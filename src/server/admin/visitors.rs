@@ -189,7 +189,7 @@ mod tests {
     async fn one_more_waits_and_the_silent_one_is_sent_away() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let metrics = Arc::new(crate::metrics::Metrics::new().unwrap());
+        let metrics = Arc::new(crate::metrics::Metrics::new());
         let limits = crate::config::Limits {
             connections: 1,
             streams_per_connection: 1,
