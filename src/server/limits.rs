@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// Counts what is inside and lets nobody in past the limit.
 #[derive(Debug)]
@@ -53,7 +53,8 @@ impl Gate {
 /// The client's deadline, from the `grpc-timeout` header: at most 8 digits and a unit. None where there is none, or none
 /// that the protocol allows.
 pub fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+    let text = headers.get(&TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;

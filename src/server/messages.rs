@@ -13,6 +13,9 @@ use super::convert;
 /// Bytes in front of a message.
 pub const HEAD_BYTES: usize = 5;
 
+/// Room is made for so many times as much of a message as has arrived of it.
+const MOST_TRUST: usize = 4;
+
 /// A body of a request that can be served.
 pub trait RequestBody: Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static {}
 
@@ -78,6 +81,8 @@ impl<B: RequestBody> Messages<B> {
         if self.partial.is_empty() {
             let Some(length) = self.length_at(&self.arrived)? else { return Ok(self.keep(HEAD_BYTES)) };
             if self.arrived.len() < HEAD_BYTES + length {
+                // All of it at once; but what is said to come is believed only as far as something has come.
+                self.partial.reserve((HEAD_BYTES + length).min(MOST_TRUST * self.arrived.len()));
                 return Ok(self.keep(HEAD_BYTES + length));
             }
             self.arrived.advance(HEAD_BYTES);

@@ -25,6 +25,9 @@ const REFUSALS: u32 = 10;
 /// How often that many may be refused.
 const INTERVAL: Duration = Duration::from_millis(1);
 
+/// How often in a row what was last seen of the clock is taken for the time.
+const MOST_TRUST: u32 = 16;
+
 /// How often a turn is measured.
 const BETWEEN_PROBES: Duration = Duration::from_millis(5);
 
@@ -36,6 +39,8 @@ thread_local! {
 struct Queue {
     /// The last that was seen of the clock.
     now: Cell<Option<Instant>>,
+    /// How often that was taken for the time.
+    trusted: Cell<u32>,
     /// Whether the thread has slept since then.
     slept: Cell<bool>,
     /// When it last had nothing to do.
@@ -77,7 +82,12 @@ pub fn thread_sleeps() {
 
 /// Somebody has looked at the clock.
 pub fn now(now: Instant) {
-    QUEUE.with(|queue| queue.now.set(Some(now)));
+    QUEUE.with(|queue| queue.saw(now));
+}
+
+/// The time, but for some turns of the thread: for whoever asks often and counts in seconds. Not the time before it slept.
+pub fn about_now() -> Instant {
+    QUEUE.with(|queue| queue.about_now(Instant::now))
 }
 
 /// Calls of a connection are about to be answered, which was read to the end `drained` ago.
@@ -105,6 +115,7 @@ impl Queue {
     const fn new() -> Self {
         Self {
             now: Cell::new(None),
+            trusted: Cell::new(0),
             slept: Cell::new(false),
             busy_since: Cell::new(None),
             turn: Cell::new(Duration::ZERO),
@@ -114,6 +125,26 @@ impl Queue {
             late_since: Cell::new(None),
             interval_began: Cell::new(None),
             refused: Cell::new(0),
+        }
+    }
+
+    fn saw(&self, now: Instant) {
+        self.now.set(Some(now));
+        self.trusted.set(0);
+    }
+
+    fn about_now(&self, look: impl FnOnce() -> Instant) -> Instant {
+        let trusted = self.trusted.get();
+        match self.now.get() {
+            Some(now) if !self.slept.get() && trusted < MOST_TRUST => {
+                self.trusted.set(trusted + 1);
+                now
+            }
+            _ => {
+                let now = look();
+                self.saw(now);
+                now
+            }
         }
     }
 
@@ -254,6 +285,23 @@ mod tests {
             queue.begin(Some(start));
             assert_eq!(queue.is_too_long(LIMIT, None), now == 4_200, "{now}");
         }
+    }
+
+    #[test]
+    fn the_time_is_looked_at_again_after_a_while_and_after_sleep() {
+        let start = Instant::now();
+        let queue = queue(start);
+        let asked_at = |seconds| queue.about_now(|| start + Duration::from_secs(seconds)) - start;
+        assert_eq!(asked_at(1), Duration::from_secs(1), "it slept");
+        queue.begin(None);
+        for _ in 0..MOST_TRUST {
+            assert_eq!(asked_at(2), Duration::from_secs(1));
+        }
+        assert_eq!(asked_at(3), Duration::from_secs(3), "often enough");
+        queue.saw(start + Duration::from_secs(4));
+        assert_eq!(asked_at(5), Duration::from_secs(4));
+        queue.slept.set(true);
+        assert_eq!(asked_at(6), Duration::from_secs(6));
     }
 
     #[test]
