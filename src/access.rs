@@ -1,7 +1,8 @@
 //! The question and the answer: [`AccessRequest`] and [`Outcome`].
 //!
 //! A request is valid by type: whoever holds an [`AccessRequest`] holds a well-formed principal, action and resource.
-//! It borrows from the message that it was made of; keys are folded to lower case and sorted once, here.
+//! It borrows from the message that it was made of; an action is folded to lower case once, here, and keys are compared in any
+//! case.
 
 mod action;
 mod keyed;
@@ -35,7 +36,7 @@ pub struct AccessRequest<'a> {
     pub resource_account: Option<AccountId>,
     /// Session policies, JSON documents.
     pub session_policies: &'a [String],
-    /// Session tags of an assumed-role or federated session, by folded key.
+    /// Session tags of an assumed-role or federated session.
     pub session_tags: Tags<'a>,
     /// The IAM user that a federated user's session belongs to, if the caller said so.
     pub federated_by: Option<&'a str>,

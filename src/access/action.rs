@@ -156,3 +156,20 @@ impl<'a> ResourceName<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_is_folded_however_long_it_is() {
+        for length in [1, 60, 61, 62, 200] {
+            for letter in ["x", "X"] {
+                let text = format!("s3:{}", letter.repeat(length));
+                let action = Action::parse(&text).unwrap();
+                assert_eq!(action.folded(), text.to_lowercase());
+                assert_eq!((action.service(), action.name().len()), ("s3", length));
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Names, labels and help texts: the one place where a metric is declared.
+//! Names, labels and help texts: the one place where metrics are declared, but for histograms (`times.rs`).
 
 use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::PrometheusRecorder;

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// What a histogram is called, says and tells apart.
 #[derive(Debug)]
 pub(super) struct Kind {
-    pub(super) name: &'static str,
+    name: &'static str,
     help: &'static str,
     /// The upper bounds of its buckets, in nanoseconds, in order.
     bounds: &'static [u64],
@@ -81,7 +81,9 @@ pub(super) struct Times {
     kind: &'static Kind,
     /// How many observations are in each bucket, above all bounds last.
     counts: [AtomicU64; BUCKETS],
-    /// The sum of all observations.
+    /// The sum of all observations: their whole seconds, and what they have beyond these, which is full after 584 years of calls
+    /// of less than a second.
+    seconds: AtomicU64,
     nanoseconds: AtomicU64,
 }
 
@@ -89,7 +91,7 @@ pub(super) struct Times {
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     counts: [u64; BUCKETS],
-    nanoseconds: u64,
+    sum: Duration,
 }
 
 impl Kind {
@@ -106,31 +108,43 @@ fn nanoseconds(took: Duration) -> u64 {
 impl Observed {
     /// Adds an observation of this kind.
     pub(super) fn add(&mut self, kind: &Kind, took: Duration) {
-        let took = nanoseconds(took);
-        self.nanoseconds = self.nanoseconds.saturating_add(took);
-        self.counts.get_mut(kind.bucket(took)).into_iter().for_each(|count| *count += 1);
+        self.sum = self.sum.saturating_add(took);
+        self.counts.get_mut(kind.bucket(nanoseconds(took))).into_iter().for_each(|count| *count += 1);
     }
 }
 
 impl Times {
     pub(super) fn new(kind: &'static Kind) -> Self {
-        Self { kind, counts: Default::default(), nanoseconds: AtomicU64::new(0) }
+        let (counts, seconds, nanoseconds) = Default::default();
+        Self { kind, counts, seconds, nanoseconds }
     }
 
     pub(super) fn record(&self, took: Duration) {
-        let took = nanoseconds(took);
-        self.nanoseconds.fetch_add(took, Ordering::Relaxed);
-        if let Some(count) = self.counts.get(self.kind.bucket(took)) {
+        self.add(took);
+        if let Some(count) = self.counts.get(self.kind.bucket(nanoseconds(took))) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// As [`Times::record`] of each.
     pub(super) fn record_all(&self, observed: &Observed) {
+        self.add(observed.sum);
         for (count, more) in self.counts.iter().zip(observed.counts).filter(|(_, more)| *more > 0) {
             count.fetch_add(more, Ordering::Relaxed);
         }
-        self.nanoseconds.fetch_add(observed.nanoseconds, Ordering::Relaxed);
+    }
+
+    fn add(&self, took: Duration) {
+        if took.as_secs() > 0 {
+            self.seconds.fetch_add(took.as_secs(), Ordering::Relaxed);
+        }
+        self.nanoseconds.fetch_add(took.subsec_nanos().into(), Ordering::Relaxed);
+    }
+
+    /// The sum of all observations, in seconds.
+    #[expect(clippy::cast_precision_loss, reason = "microseconds are exact for 285 years")]
+    fn sum(&self) -> f64 {
+        self.seconds.load(Ordering::Relaxed) as f64 + seconds(self.nanoseconds.load(Ordering::Relaxed))
     }
 
     /// Its series with these labels.
@@ -145,12 +159,11 @@ impl Times {
             let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}");
         }
         let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
-        let sum = seconds(self.nanoseconds.load(Ordering::Relaxed));
-        let _ = writeln!(text, "{name}_sum{labels} {sum}\n{name}_count{labels} {count}");
+        let _ = writeln!(text, "{name}_sum{labels} {}\n{name}_count{labels} {count}", self.sum());
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "exact up to 104 days, and a nanosecond less or more after that")]
+#[expect(clippy::cast_precision_loss, reason = "exact up to 104 days, and microseconds for 285 years")]
 fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }

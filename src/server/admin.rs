@@ -39,7 +39,7 @@ pub fn serve(listener: TcpListener, state: Arc<State>) -> JoinHandle<()> {
 type Shared = extract::State<Arc<State>>;
 
 async fn metrics(extract::State(state): Shared) -> impl IntoResponse {
-    // Off the serving threads: a scrape reads /proc and folds histograms, which takes as long as many calls.
+    // Off the serving threads: a scrape reads /proc and writes some hundred lines, which takes as long as many calls.
     let text = tokio::task::spawn_blocking(move || state.metrics.render(&state.readings())).await;
     match text {
         Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text),

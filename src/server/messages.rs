@@ -13,8 +13,9 @@ use super::convert;
 /// Bytes in front of a message.
 pub const HEAD_BYTES: usize = 5;
 
-/// Room is made for so many times as much of a message as has arrived of it.
-const MOST_TRUST: usize = 4;
+/// Room is made for so many times as much of a message as has arrived of it: for the rest of 64 KiB, when a frame of 16 KiB is
+/// there.
+const AHEAD: usize = 4;
 
 /// A body of a request that can be served.
 pub trait RequestBody: Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static {}
@@ -82,7 +83,7 @@ impl<B: RequestBody> Messages<B> {
             let Some(length) = self.length_at(&self.arrived)? else { return Ok(self.keep(HEAD_BYTES)) };
             if self.arrived.len() < HEAD_BYTES + length {
                 // All of it at once; but what is said to come is believed only as far as something has come.
-                self.partial.reserve((HEAD_BYTES + length).min(MOST_TRUST * self.arrived.len()));
+                self.partial.reserve((HEAD_BYTES + length).min(AHEAD * self.arrived.len()));
                 return Ok(self.keep(HEAD_BYTES + length));
             }
             self.arrived.advance(HEAD_BYTES);
@@ -202,6 +203,15 @@ mod tests {
             prop_assert_eq!(status, None);
             prop_assert_eq!(read, messages);
         }
+    }
+
+    #[test]
+    fn what_a_head_claims_takes_no_memory() {
+        let claims_a_mebibyte = Bytes::from_static(&[0, 0, 16, 0, 0, b'a']);
+        let mut messages = Messages::new(Pieces([claims_a_mebibyte].into()), 1 << 20);
+        let end = messages.poll_next(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(end, Poll::Ready(Some(Err(_)))), "cut off");
+        assert!((6..1_000).contains(&messages.partial.capacity()), "{}", messages.partial.capacity());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! turn has read. When a call arrived is not known, but not before the connection was last read until nothing was left,
 //! nor before the thread last had nothing to do, nor longer ago than one turn of the thread takes: that long it has waited
 //! at most. How long a turn takes is measured by a task that does nothing but stand in line, now and then. The time is
-//! what the last call to end has read of the clock, so that this costs no look at it.
+//! what the last call to begin or to end has read of the clock, so that this costs no look at it.
 //!
 //! A call that is late may be the trace of a pause (a container's CPU quota, a neighbour). Only if every call has been
 //! late for a while is there more to do than can be done. Then some are refused. Refusing takes time too, which the
@@ -25,8 +25,9 @@ const REFUSALS: u32 = 10;
 /// How often that many may be refused.
 const INTERVAL: Duration = Duration::from_millis(1);
 
-/// How often in a row what was last seen of the clock is taken for the time.
-const MOST_TRUST: u32 = 16;
+/// How often in a row keepalive is told what was last seen of the clock: it asks in each turn of a connection, so that what it is
+/// told is a few turns old at most, some milliseconds.
+const MOST_ASKED: u32 = 16;
 
 /// How often a turn is measured.
 const BETWEEN_PROBES: Duration = Duration::from_millis(5);
@@ -39,10 +40,12 @@ thread_local! {
 struct Queue {
     /// The last that was seen of the clock.
     now: Cell<Option<Instant>>,
-    /// How often that was taken for the time.
-    trusted: Cell<u32>,
     /// Whether the thread has slept since then.
     slept: Cell<bool>,
+    /// The last that calls or keepalive saw of the clock since the thread slept. What keepalive sees says nothing of calls.
+    fresh: Cell<Option<Instant>>,
+    /// How often keepalive was told that.
+    asked: Cell<u32>,
     /// When it last had nothing to do.
     busy_since: Cell<Option<Instant>>,
     /// How long the last turn took that was measured.
@@ -77,7 +80,7 @@ pub async fn probe() {
 
 /// The thread has nothing to do.
 pub fn thread_sleeps() {
-    QUEUE.with(|queue| queue.slept.set(true));
+    QUEUE.with(Queue::sleeps);
 }
 
 /// Somebody has looked at the clock.
@@ -85,7 +88,7 @@ pub fn now(now: Instant) {
     QUEUE.with(|queue| queue.saw(now));
 }
 
-/// The time, but for some turns of the thread: for whoever asks often and counts in seconds. Not the time before it slept.
+/// The time, but for some turns of the thread, for keepalive, which counts in seconds. Never a time before the thread slept.
 pub fn about_now() -> Instant {
     QUEUE.with(|queue| queue.about_now(Instant::now))
 }
@@ -115,8 +118,9 @@ impl Queue {
     const fn new() -> Self {
         Self {
             now: Cell::new(None),
-            trusted: Cell::new(0),
             slept: Cell::new(false),
+            fresh: Cell::new(None),
+            asked: Cell::new(0),
             busy_since: Cell::new(None),
             turn: Cell::new(Duration::ZERO),
             probe: Cell::new(Probe::Ran(None)),
@@ -128,24 +132,30 @@ impl Queue {
         }
     }
 
+    fn sleeps(&self) {
+        self.slept.set(true);
+        self.fresh.set(None);
+    }
+
     fn saw(&self, now: Instant) {
         self.now.set(Some(now));
-        self.trusted.set(0);
+        self.refresh(now);
+    }
+
+    fn refresh(&self, now: Instant) {
+        self.fresh.set(Some(now));
+        self.asked.set(0);
     }
 
     fn about_now(&self, look: impl FnOnce() -> Instant) -> Instant {
-        let trusted = self.trusted.get();
-        match self.now.get() {
-            Some(now) if !self.slept.get() && trusted < MOST_TRUST => {
-                self.trusted.set(trusted + 1);
-                now
-            }
-            _ => {
-                let now = look();
-                self.saw(now);
-                now
-            }
+        let asked = self.asked.get();
+        if let Some(fresh) = self.fresh.get().filter(|_| asked < MOST_ASKED) {
+            self.asked.set(asked + 1);
+            return fresh;
         }
+        let now = look();
+        self.refresh(now);
+        now
     }
 
     fn begin(&self, drained: Option<Instant>) {
@@ -288,20 +298,22 @@ mod tests {
     }
 
     #[test]
-    fn the_time_is_looked_at_again_after_a_while_and_after_sleep() {
+    fn keepalive_looks_at_the_clock_now_and_then_and_after_sleep() {
         let start = Instant::now();
         let queue = queue(start);
         let asked_at = |seconds| queue.about_now(|| start + Duration::from_secs(seconds)) - start;
         assert_eq!(asked_at(1), Duration::from_secs(1), "it slept");
-        queue.begin(None);
-        for _ in 0..MOST_TRUST {
+        for _ in 0..MOST_ASKED {
             assert_eq!(asked_at(2), Duration::from_secs(1));
         }
         assert_eq!(asked_at(3), Duration::from_secs(3), "often enough");
         queue.saw(start + Duration::from_secs(4));
         assert_eq!(asked_at(5), Duration::from_secs(4));
-        queue.slept.set(true);
+        queue.sleeps();
         assert_eq!(asked_at(6), Duration::from_secs(6));
+        // What it saw is not when the thread began to have something to do.
+        queue.begin(None);
+        assert_eq!(queue.busy_since.get(), Some(start + Duration::from_secs(4)));
     }
 
     #[test]
