@@ -16,7 +16,7 @@ STEADY = {
 # generator has sent them long before their time is up, over so many connections that all of them arrive.
 BURSTS = [
     ("unary, Unix", ["--connections", "192", "--streams", "128", "--each-new"], False),
-    ("batches of 100, Unix", ["--connections", "32", "--streams", "32", "--method", "batch", "--batch", "100", "--each-new"], False),
+    ("batches of 300, Unix", ["--connections", "64", "--streams", "16", "--method", "batch", "--batch", "300", "--each-new"], False),
     ("4,800 streams, Unix", ["--connections", "48", "--streams", "100", "--method", "stream", "--pack", "8", "--window", "8"], False),
 ]
 

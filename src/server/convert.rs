@@ -1,6 +1,7 @@
 //! Protobuf <-> access. The only maker of a [`Status`].
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tonic::metadata::MetadataValue;
@@ -323,9 +324,11 @@ pub fn memory_is_tight() -> Status {
     exhausted("the service has too little memory left for this call (--memory-limit); try again later")
 }
 
-/// RESOURCE_EXHAUSTED: calls come faster than they can be answered.
+/// RESOURCE_EXHAUSTED: calls come faster than they can be answered. Made once: it is said where there is no time to lose.
 pub fn queue_is_long() -> Status {
-    exhausted("calls wait for longer than --max-queue-time; try again later")
+    static STATUS: LazyLock<Status> =
+        LazyLock::new(|| exhausted("calls wait for longer than --max-queue-time; try again later"));
+    STATUS.clone()
 }
 
 fn exhausted(message: impl Into<String>) -> Status {
