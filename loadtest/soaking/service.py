@@ -73,7 +73,7 @@ class Running:
         """What the kernel says of it: KiB, threads, files."""
         path = f"/proc/{self.child.pid}"
         fields = dict(line.split(":", 1) for line in open(f"{path}/status") if ":" in line)
-        return {"rss_kib": int(fields["VmRSS"].split()[0]), "threads": int(fields["Threads"]),
+        return {"rss_kib": self.resident(), "threads": int(fields["Threads"]),
                 "fds": len(os.listdir(f"{path}/fd"))}
 
     def resident(self):
