@@ -207,7 +207,7 @@ impl Metrics {
             rpcs: register.rpcs(),
             decisions: register.decisions(),
             cache_requests: register.cache_requests(),
-            evaluation_seconds: Times::new(&EVALUATION),
+            evaluation_seconds: Times::new(&EVALUATION, &[]),
             sheds: register.sheds(),
             reloads: register.reloads(),
             tls: register.tls(),
@@ -294,11 +294,9 @@ impl Metrics {
     }
 
     fn render_times(&self, text: &mut String) {
-        let labels = |rpc: Rpc| format!("grpc_service=\"{}\",grpc_method=\"{}\"", rpc.service(), rpc.method());
-        let rpcs = Rpc::ALL.into_iter().zip(&self.rpcs).map(|(rpc, metrics)| (labels(rpc), &metrics.seconds));
-        times::render(&HANDLING, rpcs, text);
-        times::render(&EVALUATION, [(String::new(), &self.evaluation_seconds)], text);
-        times::render(&RELOAD, [(String::new(), &self.reloads.seconds)], text);
+        times::render(&HANDLING, self.rpcs.iter().map(|rpc| &rpc.seconds), text);
+        times::render(&EVALUATION, [&self.evaluation_seconds], text);
+        times::render(&RELOAD, [&self.reloads.seconds], text);
     }
 
     fn set_gauges(&self, readings: &Readings) {

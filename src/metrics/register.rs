@@ -48,7 +48,7 @@ impl<'a> Registrar<'a> {
                 let labels = labels().into_iter().chain([("grpc_code", code)]).collect();
                 self.counter("grpc_server_handled_total", labels)
             });
-            RpcMetrics { handled, seconds: Times::new(&HANDLING) }
+            RpcMetrics { handled, seconds: Times::new(&HANDLING, &labels()) }
         })
     }
 
@@ -81,7 +81,7 @@ impl<'a> Registrar<'a> {
         ReloadMetrics {
             total: ReloadResult::ALL
                 .map(|result| self.counter("iamd_reloads_total", vec![("result", result.as_str())])),
-            seconds: Times::new(&RELOAD),
+            seconds: Times::new(&RELOAD, &[]),
             last_successful: self.gauge("iamd_last_reload_successful", vec![]),
             last_success_timestamp_seconds: self.gauge("iamd_last_reload_success_timestamp_seconds", vec![]),
         }

@@ -79,6 +79,8 @@ const BUCKETS: usize = 17;
 #[repr(align(64))]
 pub(super) struct Times {
     kind: &'static Kind,
+    /// As they are written between braces; empty: none.
+    labels: String,
     /// How many observations are in each bucket, above all bounds last.
     counts: [AtomicU64; BUCKETS],
     /// The sum of all observations: their whole seconds, and what they have beyond these, which is full after 584 years of calls
@@ -114,9 +116,10 @@ impl Observed {
 }
 
 impl Times {
-    pub(super) fn new(kind: &'static Kind) -> Self {
+    pub(super) fn new(kind: &'static Kind, labels: &[(&str, &str)]) -> Self {
+        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
         let (counts, seconds, nanoseconds) = Default::default();
-        Self { kind, counts, seconds, nanoseconds }
+        Self { kind, labels: labels.join(","), counts, seconds, nanoseconds }
     }
 
     pub(super) fn record(&self, took: Duration) {
@@ -147,9 +150,9 @@ impl Times {
         self.seconds.load(Ordering::Relaxed) as f64 + seconds(self.nanoseconds.load(Ordering::Relaxed))
     }
 
-    /// Its series with these labels.
-    fn render(&self, labels: &str, text: &mut String) {
-        let Kind { name, bounds, .. } = self.kind;
+    /// Its series.
+    fn render(&self, text: &mut String) {
+        let (Kind { name, bounds, .. }, labels) = (self.kind, &self.labels);
         let comma = if labels.is_empty() { "" } else { "," };
         let mut count = 0;
         let bounds = bounds.iter().map(|bound| seconds(*bound).to_string()).chain(["+Inf".to_owned()]);
@@ -168,11 +171,11 @@ fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
-/// All series of a kind in Prometheus' text format, each with its labels.
-pub(super) fn render<'t>(kind: &Kind, series: impl IntoIterator<Item = (String, &'t Times)>, text: &mut String) {
+/// All series of a kind in Prometheus' text format.
+pub(super) fn render<'t>(kind: &Kind, series: impl IntoIterator<Item = &'t Times>, text: &mut String) {
     let Kind { name, help, .. } = kind;
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
-    series.into_iter().for_each(|(labels, times)| times.render(&labels, text));
+    series.into_iter().for_each(|times| times.render(text));
     text.push('\n');
 }
 
@@ -184,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_observation_is_in_every_bucket_from_its_own_on() {
-        let times = Times::new(&SMALL);
+        let times = Times::new(&SMALL, &[("a", "b")]);
         for nanoseconds in [0, 100, 101, 2_500_000_000, 2_500_000_001] {
             times.record(Duration::from_nanos(nanoseconds));
         }
@@ -192,7 +195,7 @@ mod tests {
         observed.add(&SMALL, Duration::from_secs(3));
         times.record_all(&observed);
         let mut text = String::new();
-        render(&SMALL, [("a=\"b\"".to_owned(), &times)], &mut text);
+        render(&SMALL, [&times], &mut text);
         let expected = [
             "# HELP small Two buckets",
             "# TYPE small histogram",

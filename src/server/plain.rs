@@ -136,7 +136,8 @@ mod tests {
             let read = with_request(&bytes, &view, told);
             let limits = RequestLimits::default();
             let expected = convert::access_request(&message, &limits).ok().zip(convert::detail(&message).ok());
-            let expected = expected.filter(|_| message.session_policies.is_empty()).map(|(request, detail)| told(&request, detail));
+            let expected = expected.filter(|_| message.session_policies.is_empty());
+            let expected = expected.map(|(request, detail)| told(&request, detail));
             prop_assert_eq!(read, expected);
         }
     }
