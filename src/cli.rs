@@ -12,6 +12,7 @@ pub mod check;
 mod environment;
 mod explain;
 pub mod healthcheck;
+mod huge_pages;
 mod input;
 pub mod replay;
 mod report;
@@ -52,6 +53,8 @@ pub enum Command {
 
 /// Reads the command line and runs the command.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Before memory is used. Whether it was of use, `serve` says.
+    drop(huge_pages::set(false));
     match read(words) {
         Ok(cli) if knows_environment() => dispatch(cli.command),
         Ok(_) => ExitCode::from(USAGE_ERROR),

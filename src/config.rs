@@ -54,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// Threads that serve; None: one per core.
     pub worker_threads: Option<usize>,
+    /// Whether memory may be made of huge pages.
+    pub huge_pages: bool,
     /// How it logs.
     pub log: LogOptions,
     /// How decisions are logged; None: not at all.
@@ -202,6 +204,7 @@ impl Config {
             drain: drain_options(args, &mut check),
             limits: limits(args, &mut check),
             worker_threads: args.worker_threads.as_deref().map(|text| check.number("--worker-threads", text, 1..=1024)),
+            huge_pages: args.huge_pages,
             log: LogOptions {
                 format: check.log_format("--log-format", &args.log_format),
                 filter: check.log_filter("--log-level", &args.log_level),

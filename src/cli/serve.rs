@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 use super::report::Terminal;
-use super::{USAGE_ERROR, complain, environment, store};
+use super::{USAGE_ERROR, complain, environment, huge_pages, store};
 pub use crate::config::ServeArgs;
 use crate::config::{Config, TraceOptions, otel};
 use crate::decision_log::DecisionLog;
@@ -35,6 +35,9 @@ pub fn run(args: ServeArgs) -> ExitCode {
         }
     };
     telemetry::init(&config.log);
+    if let Err(error) = huge_pages::set(config.huge_pages) {
+        tracing::warn!(%error, "huge pages cannot be turned on or off: resident memory is as the kernel makes it");
+    }
     let outcome = runtime().map_err(|error| format!("cannot start threads: {error}")).and_then(|runtime| {
         let outcome = runtime.block_on(serve(&config, tracing.as_ref()));
         // Drops what peers still hold open, the files of sockets with it; only a thread that hangs is left behind.

@@ -66,6 +66,10 @@ pub struct ServeArgs {
     #[arg(long, env = "IAMD_WORKER_THREADS", value_name = "N")]
     pub worker_threads: Option<String>,
 
+    /// Let memory be made of huge pages (Linux): stores of hundreds of megabytes are a little quicker, small ones take twice as much
+    #[arg(long, env = "IAMD_HUGE_PAGES", value_parser = BoolishValueParser::new())]
+    pub huge_pages: bool,
+
     /// How often the store is looked at, whatever the file system reports
     #[arg(long, env = "IAMD_POLL_INTERVAL", value_name = "DURATION", default_value = "5s", help_heading = "Reload")]
     pub poll_interval: String,

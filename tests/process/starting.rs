@@ -6,6 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use crate::operator::{ALICE, Nobody, quickstart, serve};
+use crate::program::Program;
 
 /// Exit code, and what is said on stderr.
 fn refused(store: &Path) -> (i32, String) {
@@ -58,6 +59,23 @@ fn everything_that_is_wrong_is_said_at_once() {
         path = store.path().display()
     );
     assert_eq!(refused(store.path()), (1, expected));
+}
+
+/// What resident memory is must not depend on what the kernel makes of it behind the service's back.
+#[cfg(target_os = "linux")]
+#[test]
+fn huge_pages_are_refused_unless_they_are_asked_for() {
+    let nobody = Nobody::new();
+    for (flag, enabled) in [(&[][..], "0"), (&["--huge-pages"], "1")] {
+        let store = quickstart();
+        let words = [&["--listen", "127.0.0.1:0"], flag].concat();
+        let command = nobody.iamd(&serve(store.path(), &words));
+        let program = Program::spawn(command, store);
+        let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+        // A kernel without huge pages has no such line.
+        let said = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+        assert!(said.is_none_or(|said| said.trim() == enabled), "{flag:?}: {said:?}");
+    }
 }
 
 #[test]
