@@ -82,6 +82,9 @@ pub struct GenerateArgs {
     /// And for what is asked for
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     pub zipf_resources: f64,
+    /// So many requests in a row are of the same caller in the same circumstances, as those of a batch mostly are
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub in_a_row: u64,
     /// Condition keys in each request: 2 that policies ask for, and up to 2 that none does
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=4))]
     pub context_keys: u64,

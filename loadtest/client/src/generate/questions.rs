@@ -46,6 +46,8 @@ pub(super) fn questions(world: &World, args: &GenerateArgs) -> Result<Vec<Questi
         policies: Zipf::new(args.policies, args.zipf_resources),
         places: Zipf::new(args.statements_per_policy, args.zipf_resources),
         objects: Zipf::new(args.objects.max(1), args.zipf_resources),
+        user: None,
+        host: None,
     };
     let mut known = HashSet::new();
     let mut questions = Vec::new();
@@ -53,6 +55,10 @@ pub(super) fn questions(world: &World, args: &GenerateArgs) -> Result<Vec<Questi
     while (questions.len() as u64) < args.requests {
         // Where the popular ones are used up, objects nobody has asked for yet.
         let beyond = (again > 20).then_some(args.objects + again);
+        // Whoever is next may be anybody, however often it is tried.
+        if (questions.len() as u64).is_multiple_of(args.in_a_row) {
+            (asker.user, asker.host) = (None, None);
+        }
         let question = asker.question(beyond);
         let key =
             (question.user, question.action.clone(), question.resource.clone(), question.context.get(TAG).cloned());
@@ -75,13 +81,16 @@ struct Asker<'a> {
     policies: Zipf,
     places: Zipf,
     objects: Zipf,
+    /// Who asks, and from where, while they are held on to.
+    user: Option<u64>,
+    host: Option<u64>,
 }
 
 impl Asker<'_> {
     fn question(&mut self, object: Option<u64>) -> Question {
         let args = &self.world.args;
         let (allowed, denied) = (args.allowed, args.denied);
-        let user = self.users.draw(&mut self.chance);
+        let user = *self.user.get_or_insert_with(|| self.users.draw(&mut self.chance));
         let wanted = match self.chance.below(100) {
             share if share < allowed => Decision::Allow,
             share if share < allowed + denied => Decision::ExplicitDeny,
@@ -128,9 +137,10 @@ impl Asker<'_> {
     /// A request for what a statement is about, or for something that none is about; nothing decides it yet.
     fn ask(&mut self, user: u64, statement: Option<Statement>, object: Option<u64>) -> Question {
         let object = object.unwrap_or_else(|| self.objects.draw(&mut self.chance));
+        let host = *self.host.get_or_insert_with(|| 1 + self.chance.below(250));
         let mut context = BTreeMap::from([
             ("aws:SecureTransport".to_owned(), "true".to_owned()),
-            ("aws:SourceIp".to_owned(), format!("203.0.113.{}", 1 + self.chance.below(250))),
+            ("aws:SourceIp".to_owned(), format!("203.0.113.{host}")),
         ]);
         let others = [
             ("aws:RequestedRegion", "eu-central-1"),

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::Parser;
 use serde_json::Value;
 
+use super::questions::Question;
 use super::*;
 use crate::load::answer::Decision;
 
@@ -185,4 +186,15 @@ fn iamd_takes_the_store_and_decides_as_promised() {
             assert!(command == "test" || text.contains("no errors, no warnings"), "{options}: {text}");
         }
     }
+}
+
+#[test]
+fn requests_in_a_row_are_of_one_caller_from_one_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let args = args(directory.path(), &format!("{} --in-a-row 20", OPTIONS[0]));
+    let asked = questions(&World::new(&args), &args).unwrap();
+    let who = |question: &Question| (question.user, question.context["aws:SourceIp"].clone());
+    let callers: HashSet<_> = asked.chunks(20).map(|row| who(&row[0])).collect();
+    assert!(asked.chunks(20).all(|row| row.iter().all(|question| who(question) == who(&row[0]))));
+    assert!(callers.len() > 10, "{callers:?}");
 }

@@ -25,6 +25,8 @@ pub(super) struct Row {
     pub(super) series: Series,
     pub(super) sizes: &'static [u64],
     pub(super) beside_null: bool,
+    /// So many requests in a row are of one caller.
+    pub(super) in_a_row: u64,
     /// Calls before it counts; what is cached is asked twice in any case.
     pub(super) warm_up: u64,
 }
@@ -58,11 +60,13 @@ const UNARY: Row = Row {
     series: Series::None,
     sizes: ONE,
     beside_null: true,
+    in_a_row: 1,
     warm_up: 2000,
 };
 const SIDECAR: Row = Row { streams: 1, saturates: false, ..UNARY };
 const SINGLE: Row = Row { connections: 1, ..SIDECAR };
 const BATCH: Row = Row { method: Method::Batch, streams: 2, ..UNARY };
+const CALLER: Row = Row { in_a_row: 100, ..BATCH };
 const STREAM: Row = Row { method: Method::Stream, streams: 1, ..UNARY };
 const GROWING: Row = Row { beside_null: false, sizes: STATEMENTS, ..UNARY };
 /// Where a decision may take long, few at a time keep a core busy, and a queue of 256 would be all that is measured.
@@ -83,6 +87,13 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "single-new", title: "unary, 1 x 1, every request new, over TCP", each_new: true, ..SINGLE },
     Row { name: "batch-cached", title: "batches of 100 different requests, 8 x 2, cached", ..BATCH },
     Row { name: "batch-new", title: "batches of 100 requests, 8 x 2, every request new", each_new: true, ..BATCH },
+    Row { name: "caller-cached", title: "batches of 100 requests of one caller, 8 x 2, cached", ..CALLER },
+    Row {
+        name: "caller-new",
+        title: "batches of 100 requests of one caller, 8 x 2, every request new",
+        each_new: true,
+        ..CALLER
+    },
     Row { name: "stream-cached", title: "8 streams, 32 requests packed, cached", ..STREAM },
     Row { name: "stream-new", title: "8 streams, 32 requests packed, every request new", each_new: true, ..STREAM },
     Row {
@@ -163,6 +174,9 @@ impl Row {
             }
         };
         match self.series {
+            Series::None if self.in_a_row > 1 => {
+                GenerateArgs { directory: "in-a-row".into(), in_a_row: self.in_a_row, ..base }
+            }
             Series::None => base,
             Series::Statements => {
                 GenerateArgs { directory: format!("statements-{size}").into(), policies: size / 10, ..base }
@@ -223,6 +237,7 @@ pub(super) fn base() -> GenerateArgs {
         objects: 1000,
         zipf_principals: 1.0,
         zipf_resources: 1.0,
+        in_a_row: 1,
         context_keys: 4,
         peers: false,
         changed: false,
