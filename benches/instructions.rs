@@ -29,7 +29,8 @@ use iamd::proto::v1;
 use iamd::proto::view::RequestView;
 use iamd::server::grpc::Batch;
 use iamd::server::logging::Hearers;
-use iamd::server::{convert, decide, plain};
+use iamd::server::plain::Maker;
+use iamd::server::{convert, decide};
 use prost::Message as _;
 use store::{directory, engine};
 
@@ -124,7 +125,7 @@ fn make_request() -> Box<dyn FnMut()> {
         let seen = |request: &AccessRequest<'_>, _: Detail| {
             black_box(request);
         };
-        assert!(plain::with_request(&message, &view, seen).is_some());
+        assert!(Maker::new(&RequestLimits::default()).with_request(&message, &view, seen).is_some());
     })
 }
 

@@ -22,9 +22,10 @@ use iamd::config::RequestLimits;
 use iamd::engine::{Active, Engine};
 use iamd::proto::v1;
 use iamd::proto::view::RequestView;
+use iamd::server::decide;
 use iamd::server::grpc::{Answers, Batch, Unary};
 use iamd::server::logging::Hearers;
-use iamd::server::{decide, plain};
+use iamd::server::plain::Maker;
 use prost::Message as _;
 use prost::bytes::Bytes;
 
@@ -110,7 +111,7 @@ fn pieces(criterion: &mut Criterion) {
             let seen = |request: &AccessRequest<'_>, _: Detail| {
                 black_box(request);
             };
-            plain::with_request(message, &view, seen)
+            Maker::new(&RequestLimits::default()).with_request(message, &view, seen)
         });
     });
     for (name, cache_bytes) in [("cached", 64 << 20), ("uncached", 0)] {

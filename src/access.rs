@@ -99,8 +99,15 @@ pub struct Checked<'a> {
 impl<'a> Checked<'a> {
     /// Checks the fields that have no keys; the first that is wrong is named.
     pub fn new(raw: &RawRequest<'a>) -> Result<Self, InvalidField> {
+        Self::knowing(raw, None)
+    }
+
+    /// The same, of a request that may be by a principal who is known already.
+    pub fn knowing(raw: &RawRequest<'a>, known: Option<&Principal<'a>>) -> Result<Self, InvalidField> {
         let action = Action::parse(raw.action)?;
-        let principal = Principal::parse(raw.principal, &action)?;
+        // Who belongs to an account is the same whatever the action.
+        let known = known.filter(|known| known.caller().is_some_and(|caller| caller.arn == raw.principal));
+        let principal = known.map_or_else(|| Principal::parse(raw.principal, &action), |known| Ok(*known))?;
         Ok(Self {
             resource: ResourceName::parse(raw.resource)?,
             resource_account: parse_resource_account(raw.resource_account)?,
@@ -128,7 +135,8 @@ impl<'a> AccessRequest<'a> {
         }
     }
 
-    /// Without context and session tags: these are to be put in, and then [`AccessRequest::settle`] says whether all is right.
+    /// Without context and session tags: these are to be put in, and then [`Context::settle`] and [`AccessRequest::settle_tags`] say
+    /// whether all is right.
     /// (A request is too large to be moved from hand to hand, as it would be out of a `Result`.)
     #[inline]
     pub fn bare(checked: Checked<'a>) -> Self {
@@ -145,9 +153,17 @@ impl<'a> AccessRequest<'a> {
         }
     }
 
-    /// Whether it is right, when all keys were put in.
-    pub fn settle(&mut self) -> bool {
-        self.session_tags.settle() && self.context.settle() && self.without_session().is_none()
+    /// Becomes another request with the same context, and without session tags.
+    pub fn become_next(&mut self, checked: Checked<'a>) {
+        let Checked { principal, action, resource, resource_account, session_policies, federated_by } = checked;
+        (self.principal, self.action, self.resource) = (principal, action, resource);
+        (self.resource_account, self.session_policies) = (resource_account, session_policies);
+        (self.session_tags, self.federated_by) = (Tags::default(), federated_by);
+    }
+
+    /// Whether its session tags are right, when all were put in: no two of the same key, and none of who has no session.
+    pub fn settle_tags(&mut self) -> bool {
+        self.session_tags.settle() && self.without_session().is_none()
     }
 
     /// The field that only a session has, where this is none.

@@ -22,7 +22,7 @@ use arrayvec::ArrayVec;
 use crate::access::Outcome;
 use entry::Entry;
 pub use entry::explanation_bytes;
-pub use key::Key;
+pub use key::{Key, Keys};
 use table::{Put, Table};
 
 /// A bounded map from whole requests to outcomes. Readers never wait.
@@ -104,6 +104,11 @@ impl DecisionCache {
     /// The key of a request by its message.
     pub fn key<'a>(&self, message: &'a [u8]) -> Key<'a> {
         Key::of(message, &self.hasher)
+    }
+
+    /// Makes the keys of requests that come together.
+    pub fn keys<'m>(&self) -> Keys<'_, 'm> {
+        Keys::new(&self.hasher)
     }
 
     /// What is remembered for each of these keys. Their sets are fetched from memory at once, unless they are near; one after the

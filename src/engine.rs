@@ -9,7 +9,7 @@ use quanta::Instant;
 
 use crate::access::{AccessRequest, Detail, InvalidField, Outcome};
 use crate::cache::{DecisionCache, Key};
-use crate::evaluate::{self, Evaluation, SessionPolicies};
+use crate::evaluate::{self, Evaluation, LastCaller, SessionPolicies};
 use crate::snapshot::{Loaded, Snapshot};
 
 mod retire;
@@ -84,13 +84,14 @@ impl Active {
     }
 
     /// Decides, and remembers it by this key, which must be the request's. A session policy that does not parse is an error.
-    pub fn decide_and_remember(
-        &self,
-        request: &AccessRequest<'_>,
+    pub fn decide_and_remember<'s, 'm>(
+        &'s self,
+        request: &AccessRequest<'m>,
         detail: Detail,
         key: &Key<'_>,
+        last: &mut LastCaller<'s, 'm>,
     ) -> Result<Answer, InvalidField> {
-        let (answer, read_clock) = self.decide(request, detail)?;
+        let (answer, read_clock) = self.decide(request, detail, last)?;
         if read_clock || !self.cache.is_enabled() {
             return Ok(answer);
         }
@@ -99,18 +100,29 @@ impl Active {
     }
 
     /// Decides past the cache; also whether the clock was looked at.
-    fn decide(&self, request: &AccessRequest<'_>, detail: Detail) -> Result<(Answer, bool), InvalidField> {
+    fn decide<'s, 'm>(
+        &'s self,
+        request: &AccessRequest<'m>,
+        detail: Detail,
+        last: &mut LastCaller<'s, 'm>,
+    ) -> Result<(Answer, bool), InvalidField> {
         if request.session_policies.is_empty() {
-            return Ok(self.decide_within(request, &SessionPolicies::default(), detail));
+            return Ok(self.decide_within(request, &SessionPolicies::default(), detail, last));
         }
         let session = self.sessions.get(request.session_policies)?;
-        Ok(self.decide_within(request, &session, detail))
+        Ok(self.decide_within(request, &session, detail, last))
     }
 
-    fn decide_within(&self, request: &AccessRequest<'_>, session: &SessionPolicies, detail: Detail) -> (Answer, bool) {
+    fn decide_within<'s, 'm>(
+        &'s self,
+        request: &AccessRequest<'m>,
+        session: &SessionPolicies,
+        detail: Detail,
+        last: &mut LastCaller<'s, 'm>,
+    ) -> (Answer, bool) {
         let started = Instant::now();
         let Evaluation { outcome, read_clock } =
-            evaluate::decide(&self.snapshot, request, session, &jiff::Timestamp::now, detail);
+            evaluate::decide_next(&self.snapshot, request, session, &jiff::Timestamp::now, detail, last);
         let evaluation = Some(started.elapsed());
         (Answer { outcome, cache: CacheStatus::Bypass, evaluation }, read_clock)
     }

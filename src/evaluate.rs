@@ -25,6 +25,7 @@ use recorder::Recorder;
 use subject::{Object, Subject};
 
 pub use standing::{Reason, Standing};
+pub use subject::LastCaller;
 pub use trace::{
     ConditionNote, ConditionTrace, ElementTrace, EntryTrace, LayerTrace, LevelTrace, NodeKind, OrganizationNode,
     StatementTrace, Trace, VariableTrace,
@@ -89,11 +90,23 @@ pub fn decide(
     now: Clock<'_>,
     detail: Detail,
 ) -> Evaluation {
+    decide_next(snapshot, request, session, now, detail, &mut LastCaller::default())
+}
+
+/// The same, of one of several requests, of which the one before may have been of the same caller.
+pub fn decide_next<'s, 'm>(
+    snapshot: &'s Snapshot,
+    request: &AccessRequest<'m>,
+    session: &SessionPolicies,
+    now: Clock<'_>,
+    detail: Detail,
+    last: &mut LastCaller<'s, 'm>,
+) -> Evaluation {
     match detail {
-        Detail::Decision => run(snapshot, request, session, now, &Nobody).evaluation(None),
+        Detail::Decision => run(snapshot, request, session, now, &Nobody, last).evaluation(None),
         Detail::Statements => {
             let witness = Witness::default();
-            run(snapshot, request, session, now, &witness).evaluation(Some(witness))
+            run(snapshot, request, session, now, &witness, last).evaluation(Some(witness))
         }
     }
 }
@@ -106,19 +119,20 @@ pub fn explain(
     now: Clock<'_>,
 ) -> (Evaluation, Trace) {
     let recorder = Recorder::default();
-    let reached = run(snapshot, request, session, now, &recorder);
+    let reached = run(snapshot, request, session, now, &recorder, &mut LastCaller::default());
     let (witness, trace) = recorder.finish();
     (reached.evaluation(Some(witness)), trace)
 }
 
-fn run(
-    snapshot: &Snapshot,
-    request: &AccessRequest<'_>,
+fn run<'s, 'm>(
+    snapshot: &'s Snapshot,
+    request: &AccessRequest<'m>,
     session: &SessionPolicies,
     now: Clock<'_>,
     audience: &impl Audience,
+    last: &mut LastCaller<'s, 'm>,
 ) -> Reached {
-    let subject = Subject::find(&snapshot.directory, request);
+    let subject = Subject::find(&snapshot.directory, request, last);
     let object = Object::find(&snapshot.directory, request);
     let facts = RequestFacts::new(request, &snapshot.directory, &subject, &object, now, audience);
     let case = Case { snapshot, request, session, subject: &subject, object: &object };

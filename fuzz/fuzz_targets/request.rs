@@ -8,8 +8,8 @@ use iamd::evaluate::{self, SessionPolicies};
 use iamd::proto::v1;
 use iamd::proto::view::Fields;
 use iamd::server::convert::{self, Refusal};
-use iamd::server::decide;
-use iamd_fuzz::ask::{self, ACTIVE};
+use iamd::server::decide::{self, Decider};
+use iamd_fuzz::ask::{self, ACTIVE, FORGETFUL};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use prost::Message;
 
@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
         answer(message, &limits);
     }
     as_it_lies(data, message.ok().as_ref(), &limits);
+    together(data, &limits);
     batch(data, &limits);
     if let Ok((_, request)) = convert::streamed(data) {
         match request {
@@ -50,6 +51,22 @@ fn as_it_lies(data: &[u8], message: Option<&v1::IsAuthorizedRequest>, limits: &R
         if let (Some(decided), Some(read)) = (decided, &read) {
             assert_eq!(decided.outcome, *read);
         }
+    }
+}
+
+/// Requests that come together are decided as each is alone: the message, others that begin or end like it, and what is left of it.
+fn together(data: &[u8], limits: &RequestLimits) {
+    let entry = [0x22, 3, 0x0a, 1, b'k'];
+    let (half, _) = data.split_at(data.len() / 2);
+    let messages = [data, &turned(data), data, &[data, &entry].concat(), half, &[&entry, data].concat(), data];
+    let mut keys = FORGETFUL.cache.keys();
+    let mut decider = Decider::new(&FORGETFUL, limits);
+    for message in messages {
+        let key = FORGETFUL.cache.key(message);
+        let alone = decide::decide(&FORGETFUL, limits, &key).map(|answer| answer.outcome.decision);
+        let together = decider.decide(&keys.of(message)).map(|answer| answer.outcome.decision);
+        let told = |decided: Result<_, Refusal>| decided.map_err(|refusal| refusal.status().message().to_owned());
+        assert_eq!(told(alone), told(together));
     }
 }
 

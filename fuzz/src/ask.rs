@@ -13,12 +13,17 @@ use crate::store;
 const CACHE_BYTES: usize = 64 << 20;
 
 /// A store in which every layer has a say, as it serves.
-pub static ACTIVE: LazyLock<Arc<Active>> = LazyLock::new(|| {
+pub static ACTIVE: LazyLock<Arc<Active>> = LazyLock::new(|| active(CACHE_BYTES));
+
+/// The same, which remembers nothing.
+pub static FORGETFUL: LazyLock<Arc<Active>> = LazyLock::new(|| active(0));
+
+fn active(cache_bytes: usize) -> Arc<Active> {
     let files = store::files(include_str!("../seeds/store/layers"));
     let (directory, _) = store::load(&files, false).unwrap_or_else(|findings| panic!("{findings:#?}"));
     let loaded = Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() };
-    Engine::new(loaded, CACHE_BYTES).load_full()
-});
+    Engine::new(loaded, cache_bytes).load_full()
+}
 
 /// A fixed clock: what is compared is asked at the same instant.
 pub fn now() -> jiff::Timestamp {

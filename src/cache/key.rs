@@ -7,9 +7,10 @@
 use std::hash::{BuildHasher, Hasher};
 
 use arrayvec::ArrayVec;
+use foldhash::fast::RandomState;
 
 use super::table::Place;
-use crate::proto::view::Fields;
+use crate::proto::view::{CONTEXT, Fields};
 
 /// A message, and where a cache would keep its decision.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,7 @@ impl<'a> Key<'a> {
         self.message
     }
 
-    pub(super) fn of(message: &'a [u8], hasher: &foldhash::fast::RandomState) -> Self {
+    pub(super) fn of(message: &'a [u8], hasher: &RandomState) -> Self {
         Self { message, place: place(message, hasher), any_order: false }
     }
 
@@ -38,14 +39,74 @@ impl<'a> Key<'a> {
 }
 
 /// The same for all orders of the fields. Of what is not made of fields, the rest counts as one.
-fn place(message: &[u8], hasher: &foldhash::fast::RandomState) -> Place {
+fn place(message: &[u8], hasher: &RandomState) -> Place {
+    sum_while(&mut Pieces(message), hasher, |_| true).into()
+}
+
+/// The sum of pieces, up to the first that begins with another byte than is wanted.
+#[inline]
+fn sum_while(pieces: &mut Pieces<'_>, hasher: &RandomState, is_wanted: impl Fn(u8) -> bool) -> u64 {
     let mut sum = 0_u64;
-    for (_, piece) in Pieces(message) {
-        let mut hasher = hasher.build_hasher();
-        hasher.write(piece);
-        sum = sum.wrapping_add(hasher.finish());
+    while let Some(tag) = pieces.0.first()
+        && is_wanted(*tag)
+        && let Some((_, piece)) = pieces.next()
+    {
+        sum = sum.wrapping_add(hash(piece, hasher));
     }
-    sum.into()
+    sum
+}
+
+#[inline]
+fn hash(piece: &[u8], hasher: &RandomState) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(piece);
+    hasher.finish()
+}
+
+/// How the field `context` begins, but for odd clients.
+const CONTEXT_TAG: u8 = 4 << 3 | 2;
+
+/// Makes the keys of requests that come together. Most of these have the same context, which is hashed once then.
+#[derive(Debug)]
+pub struct Keys<'c, 'm> {
+    hasher: &'c RandomState,
+    /// The last context, so far as it lay side by side, and what its fields add to the sum.
+    context: &'m [u8],
+    sum: u64,
+}
+
+impl<'c, 'm> Keys<'c, 'm> {
+    pub(super) fn new(hasher: &'c RandomState) -> Self {
+        Self { hasher, context: &[], sum: 0 }
+    }
+
+    /// The key of a request by its message: the same as if it came alone.
+    pub fn of(&mut self, message: &'m [u8]) -> Key<'m> {
+        let mut pieces = Pieces(message);
+        let before = sum_while(&mut pieces, self.hasher, |tag| tag != CONTEXT_TAG);
+        match pieces.0.strip_prefix(self.context) {
+            Some(rest) if !self.context.is_empty() => pieces.0 = rest,
+            _ => self.learn_context(&mut pieces),
+        }
+        let behind = sum_while(&mut pieces, self.hasher, |_| true);
+        let sum = before.wrapping_add(self.sum).wrapping_add(behind);
+        Key { message, place: sum.into(), any_order: false }
+    }
+
+    fn learn_context(&mut self, pieces: &mut Pieces<'m>) {
+        let all = pieces.0;
+        self.sum = 0;
+        while let [CONTEXT_TAG, ..] = pieces.0 {
+            let from_here = pieces.0;
+            let Some((CONTEXT, piece)) = pieces.next() else {
+                // What is no field counts with all that follows it, which another message may not have.
+                pieces.0 = from_here;
+                break;
+            };
+            self.sum = self.sum.wrapping_add(hash(piece, self.hasher));
+        }
+        self.context = all.get(..all.len() - pieces.0.len()).unwrap_or_default();
+    }
 }
 
 /// The fields of a message: their numbers, and their bytes with number and length.
@@ -135,11 +196,31 @@ mod tests {
         assert!(!same(&[values], &[turned]));
     }
 
+    fn piece() -> impl Strategy<Value = &'static [u8]> {
+        const PIECES: [&[u8]; 6] = [b"\x0a\x01a", b"\x22\x01a", b"\x22\x01b", b"\xa2\x00\x01a", b"\x22\x05a", b"\x22"];
+        prop_oneof![1 => Just(PIECES[0]), 4 => Just(PIECES[1]), 2 => Just(PIECES[2]), 1 => Just(PIECES[3]), 1 => Just(PIECES[4]), 1 => Just(PIECES[5])]
+    }
+
     proptest! {
         #[test]
         fn a_message_is_the_sum_of_its_pieces(message in proptest::collection::vec(0..20_u8, 0..60)) {
             let pieces: Vec<_> = Pieces(&message).map(|(_, piece)| piece).collect();
             prop_assert_eq!(pieces.concat(), message);
+        }
+
+        /// Messages with much the same contexts, sound and unsound.
+        #[test]
+        fn keys_that_are_made_together_are_those_that_are_made_alone(
+            messages in proptest::collection::vec(proptest::collection::vec(piece(), 0..6), 0..8),
+        ) {
+            let hasher = foldhash::fast::RandomState::default();
+            let messages: Vec<Vec<u8>> = messages.into_iter().map(|pieces| pieces.concat()).collect();
+            let mut keys = Keys::new(&hasher);
+            for message in &messages {
+                let (together, alone) = (keys.of(message), Key::of(message, &hasher));
+                prop_assert_eq!(together.message, &**message);
+                prop_assert_eq!((together.place.hash, together.place.tag), (alone.place.hash, alone.place.tag));
+            }
         }
 
         #[test]

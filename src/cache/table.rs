@@ -208,12 +208,14 @@ impl Set {
 
     /// Takes out the entry of a key, unless another thread is writing to this set.
     pub(super) fn remove(&self, key: &Key<'_>) -> Option<Entry> {
+        // Mostly there is none, which is seen without the hand.
+        self.position(key)?;
         let Ok(_hand) = self.hand.try_lock() else { return None };
         self.slots.get(self.position(key)?)?.swap(None)
     }
 
     /// Where the entry of a key stands, for whoever holds the hand: the tags are as they are, and an entry with another one need
-    /// not be fetched from memory.
+    /// not be fetched from memory. For others, where it stood a moment ago.
     fn position(&self, key: &Key<'_>) -> Option<usize> {
         let tags = self.tags().to_le_bytes();
         let has_key = |slot: &Slot| slot.load().as_ref().is_some_and(|entry| entry::has_key(entry, key));

@@ -38,7 +38,9 @@ fn request() -> AccessRequest<'static> {
 fn decided(active: &Active, request: &AccessRequest<'_>, detail: Detail) -> Answer {
     let message = format!("{request:?} {detail:?}");
     let key = active.cache.key(message.as_bytes());
-    active.remembered(&key).unwrap_or_else(|| active.decide_and_remember(request, detail, &key).unwrap())
+    active
+        .remembered(&key)
+        .unwrap_or_else(|| active.decide_and_remember(request, detail, &key, &mut LastCaller::default()).unwrap())
 }
 
 /// Waits until it holds, ten seconds at most.

@@ -9,8 +9,15 @@ use crate::policy::{CompiledPolicy, PrincipalFacts};
 #[derive(Debug)]
 pub(super) struct Subject<'a> {
     pub(super) principal: &'a Principal<'a>,
+    known: Known<'a>,
+    federated_by: Option<&'a str>,
+}
+
+/// What the store knows about a caller, whatever is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'s> {
     /// The user or role that it is or belongs to.
-    pub(super) entity: Option<Entity<'a>>,
+    pub(super) entity: Option<Entity<'s>>,
     /// Whether it is a session of a service-linked role.
     pub(super) service_linked: bool,
     /// Whether it is, or belongs to, a user or role that differs from the one of its name in path or case: names are
@@ -18,12 +25,38 @@ pub(super) struct Subject<'a> {
     /// get.
     pub(super) contradicts_store: bool,
     /// Where its account stands in the organization.
-    pub(super) membership: Option<&'a Membership>,
-    federated_by: Option<&'a str>,
+    pub(super) membership: Option<&'s Membership>,
 }
 
-impl<'a> Subject<'a> {
-    pub(super) fn find(directory: &'a Directory, request: &'a AccessRequest<'a>) -> Self {
+/// The caller who was looked up last: most requests that come together are of one.
+#[derive(Debug, Default)]
+pub struct LastCaller<'s, 'm> {
+    /// Where, who, and what was found.
+    last: Option<(&'s Directory, &'m str, Known<'s>)>,
+}
+
+impl<'s, 'm> LastCaller<'s, 'm> {
+    fn look_up(&mut self, directory: &'s Directory, request: &AccessRequest<'m>) -> Known<'s> {
+        let arn = match &request.principal {
+            Principal::Root(caller)
+            | Principal::User(caller)
+            | Principal::Role(caller)
+            | Principal::AssumedRole(caller, _) => caller.arn,
+            // Whose user the request says; and those that nothing is known of.
+            Principal::FederatedUser(_)
+            | Principal::Service(_)
+            | Principal::IdentityProvider(_)
+            | Principal::Anonymous => return Known::find(directory, request),
+        };
+        match &self.last {
+            Some((of, last, known)) if std::ptr::eq(*of, directory) && *last == arn => *known,
+            _ => self.last.insert((directory, arn, Known::find(directory, request))).2,
+        }
+    }
+}
+
+impl<'s> Known<'s> {
+    fn find(directory: &'s Directory, request: &AccessRequest<'_>) -> Self {
         let principal = &request.principal;
         let role = find_role(directory, principal);
         let entity = match principal {
@@ -33,13 +66,30 @@ impl<'a> Subject<'a> {
             Principal::Root(_) | Principal::Service(_) | Principal::IdentityProvider(_) | Principal::Anonymous => None,
         };
         Self {
-            principal,
             entity,
             service_linked: role.is_some_and(|role| role.service_linked),
             contradicts_store: entity.is_none() && name_is_taken(directory, request),
             membership: principal.caller().and_then(|caller| membership(directory, caller.account)),
-            federated_by: request.federated_by,
         }
+    }
+}
+
+impl<'a> std::ops::Deref for Subject<'a> {
+    type Target = Known<'a>;
+
+    fn deref(&self) -> &Known<'a> {
+        &self.known
+    }
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn find<'s: 'a, 'm: 'a>(
+        directory: &'s Directory,
+        request: &'a AccessRequest<'m>,
+        last: &mut LastCaller<'s, 'm>,
+    ) -> Self {
+        let known = last.look_up(directory, request);
+        Self { principal: &request.principal, known, federated_by: request.federated_by }
     }
 
     pub(super) fn account(&self) -> Option<AccountId> {

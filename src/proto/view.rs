@@ -154,6 +154,63 @@ impl<'a> Iterator for Fields<'a> {
 /// A request with more pieces than this is read as prost does, which counts them first.
 const MOST_FIELDS: usize = 2_048;
 
+/// The number of the field `context`.
+pub const CONTEXT: u32 = 4;
+
+/// The `context` of a request: its fields, which lie side by side, and how many they are. The same bytes are the same context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContextFields<'a> {
+    bytes: &'a [u8],
+    count: usize,
+}
+
+impl<'a> ContextFields<'a> {
+    /// Those from here on, of which one is known to be there, and at most so many in all; `fields` is left behind the last.
+    #[inline]
+    fn take(from_here: &'a [u8], fields: &mut Fields<'a>, most: usize) -> Option<Self> {
+        let mut count = 1;
+        loop {
+            let behind = *fields;
+            let Some((CONTEXT, Field::Bytes(_))) = fields.next() else {
+                *fields = behind;
+                let bytes = from_here.get(..from_here.len().checked_sub(behind.rest.len())?)?;
+                return Some(Self { bytes, count });
+            };
+            if count >= most {
+                return None;
+            }
+            count += 1;
+        }
+    }
+
+    /// How many keys are given; one may be given twice.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Key and values of each; None for one that only `prost` can read.
+    #[inline]
+    pub fn entries(&self) -> impl Iterator<Item = Option<(&'a [u8], ValuesView<'a>)>> {
+        Fields::of(self.bytes).map(|(_, field)| {
+            let Field::Bytes(entry) = field else { return None };
+            let (key, values) = map_entry(entry)?;
+            Some((key, ValuesView::of(values)?))
+        })
+    }
+
+    /// What stands before them in the message that they lie in.
+    pub fn before_in<'m>(&self, message: &'m [u8]) -> &'m [u8] {
+        // Of what they do not lie in, nothing is before them.
+        let start = self.bytes.as_ptr().addr().wrapping_sub(message.as_ptr().addr());
+        message.get(..start).unwrap_or_default()
+    }
+}
+
 /// An `IsAuthorizedRequest`.
 #[derive(Debug, Default)]
 pub struct RequestView<'a> {
@@ -163,13 +220,13 @@ pub struct RequestView<'a> {
     pub action: &'a [u8],
     /// `resource`
     pub resource: &'a [u8],
-    /// `context`, in any order; see [`RequestView::has_each_key_once`].
-    pub context: Few<(&'a [u8], ValuesView<'a>)>,
+    /// `context`; what is in it is not read yet.
+    pub context: ContextFields<'a>,
     /// `resource_account`; empty when absent.
     pub resource_account: &'a [u8],
     /// `session_policies`
     pub session_policies: Few<&'a [u8], 2>,
-    /// `session_tags`, likewise.
+    /// `session_tags`, in any order; a key may be given twice.
     pub session_tags: Few<(&'a [u8], &'a [u8]), 2>,
     /// `detail`
     pub detail: u64,
@@ -178,54 +235,46 @@ pub struct RequestView<'a> {
 }
 
 impl<'a> RequestView<'a> {
-    /// Of this message. None where only `prost` can say what it is.
-    pub fn of(message: &'a [u8]) -> Option<Self> {
-        let mut view = Self::default();
-        view.read(message)?;
-        view.has_each_key_once().then_some(view)
-    }
-
-    /// As [`RequestView::of`], into a view that is empty: it is too large to be moved without need. Keys of maps may come twice,
-    /// see [`RequestView::has_each_key_once`].
+    /// Reads a message, into a view that is empty: it is too large to be moved without need. None where only `prost` can say what
+    /// the message is.
     pub fn read(&mut self, message: &'a [u8]) -> Option<()> {
         let mut fields = Fields::of(message);
+        let mut left = MOST_FIELDS;
         let mut seen = 0_u32;
-        for (number, field) in fields.by_ref().take(MOST_FIELDS) {
-            let before = seen;
+        loop {
+            let from_here = fields.rest();
+            let Some((number, field)) = fields.next() else { break };
             match (number, field) {
-                (4, Field::Bytes(entry)) => {
-                    let (key, values) = map_entry(entry)?;
-                    self.context.push((key, ValuesView::of(values)?));
+                // Nobody writes a map in several places.
+                (CONTEXT, Field::Bytes(_)) if self.context.is_empty() => {
+                    self.context = ContextFields::take(from_here, &mut fields, left)?;
+                    left = left.checked_sub(self.context.count)?;
                     continue;
                 }
-                (6, Field::Bytes(text)) => {
-                    self.session_policies.push(text);
-                    continue;
-                }
-                (7, Field::Bytes(entry)) => {
-                    self.session_tags.push(map_entry(entry)?);
-                    continue;
-                }
-                (1, Field::Bytes(text)) => self.principal = text,
-                (2, Field::Bytes(text)) => self.action = text,
-                (3, Field::Bytes(text)) => self.resource = text,
-                (5, Field::Bytes(text)) => self.resource_account = text,
-                (8, Field::Varint(detail)) => self.detail = detail,
-                (9, Field::Bytes(text)) => self.federated_by = text,
-                // Of another type than it should be, or of a later version.
-                _ => return None,
+                (6, Field::Bytes(text)) => self.session_policies.push(text),
+                (7, Field::Bytes(entry)) => self.session_tags.push(map_entry(entry)?),
+                _ => self.put_once(number, field, &mut seen)?,
             }
-            seen |= 1 << number;
-            if seen == before {
-                return None;
-            }
+            left = left.checked_sub(1)?;
         }
         (fields.is_sound() && fields.rest().is_empty()).then_some(())
     }
 
-    /// Whether no key of a map comes twice, of which only `prost` can say what it is.
-    pub fn has_each_key_once(&mut self) -> bool {
-        self.context.has_each_key_once() && self.session_tags.has_each_key_once()
+    /// Takes in a field that is no list and no map, if it is of its type and comes for the first time.
+    #[inline(always)]
+    fn put_once(&mut self, number: u32, field: Field<'a>, seen: &mut u32) -> Option<()> {
+        match (number, field) {
+            (1, Field::Bytes(text)) => self.principal = text,
+            (2, Field::Bytes(text)) => self.action = text,
+            (3, Field::Bytes(text)) => self.resource = text,
+            (5, Field::Bytes(text)) => self.resource_account = text,
+            (8, Field::Varint(detail)) => self.detail = detail,
+            (9, Field::Bytes(text)) => self.federated_by = text,
+            // Of another type than it should be, or of a later version.
+            _ => return None,
+        }
+        let before = std::mem::replace(seen, *seen | 1 << number);
+        (before != *seen).then_some(())
     }
 }
 
@@ -353,12 +402,18 @@ mod tests {
         String::from_utf8(bytes.to_vec()).ok()
     }
 
-    /// None if a text is none.
+    fn read(message: &[u8]) -> Option<RequestView<'_>> {
+        let mut view = RequestView::default();
+        view.read(message).map(|()| view)
+    }
+
+    /// None if a text is none, or an entry of the context not plain.
     fn owned(view: &RequestView<'_>) -> Option<v1::IsAuthorizedRequest> {
         let values = |values: &ValuesView<'_>| {
             Some(v1::ContextValues { values: values.iter().map(text).collect::<Option<_>>()? })
         };
-        let context = view.context.iter().map(|(key, list)| Some((text(key)?, values(list)?)));
+        let entry = |(key, list): (&[u8], ValuesView<'_>)| Some((text(key)?, values(&list)?));
+        let context = view.context.entries().map(|own| entry(own?));
         let session_tags = view.session_tags.iter().map(|(key, value)| Some((text(key)?, text(value)?)));
         Some(v1::IsAuthorizedRequest {
             principal: text(view.principal)?,
@@ -377,8 +432,9 @@ mod tests {
         #[test]
         fn it_reads_what_prost_writes(message in message()) {
             let bytes = message.encode_to_vec();
-            let view = RequestView::of(&bytes).unwrap();
-            prop_assert!(view.context.iter().all(|(_, values)| values.iter().count() == values.len()));
+            let view = read(&bytes).unwrap();
+            prop_assert_eq!((view.context.len(), view.context.is_empty()), (message.context.len(), message.context.is_empty()));
+            prop_assert!(view.context.entries().flatten().all(|(_, values)| values.iter().count() == values.len()));
             prop_assert_eq!(owned(&view), Some(message));
         }
 
@@ -391,7 +447,8 @@ mod tests {
                 bytes[at] = byte;
                 bytes.truncate(bytes.len() - if cut == 0 { at / 2 } else { 0 });
             }
-            if let Some(view) = RequestView::of(&bytes) {
+            let are_plain = |view: &RequestView<'_>| view.context.entries().all(|entry| entry.is_some());
+            if let Some(view) = read(&bytes).filter(are_plain) {
                 prop_assert_eq!(owned(&view), v1::IsAuthorizedRequest::decode(&*bytes).ok());
             }
         }
@@ -413,45 +470,73 @@ mod tests {
         }
     }
 
+    /// The fields of so many entries of a map.
+    fn entries(number: u8, count: usize) -> Vec<u8> {
+        (0..count).flat_map(|n| [&[number << 3 | 2, 6, 0x0a, 4][..], format!("{n:04}").as_bytes()].concat()).collect()
+    }
+
+    #[test]
+    fn a_context_is_what_lies_side_by_side() {
+        let (context, principal) = (entries(4, 3), [0x0a, 1, b'a']);
+        for (before, behind) in [(&[][..], &[][..]), (&principal, &[]), (&[], &principal)] {
+            let message = [before, &context, behind].concat();
+            let view = read(&message).unwrap();
+            assert_eq!(view.context, ContextFields { bytes: &context, count: 3 }, "{message:?}");
+            assert_eq!(view.context.before_in(&message), before);
+        }
+        assert!(read(&[&context[..], &principal, &context].concat()).is_none());
+        assert_eq!(read(&principal).unwrap().context, ContextFields::default());
+    }
+
+    #[test]
+    fn what_has_very_many_fields_is_left_to_prost() {
+        for (more, is_read) in [(0, true), (1, false)] {
+            let (context, tags) = (entries(4, 100), entries(7, MOST_FIELDS - 100 + more));
+            assert_eq!(read(&entries(4, MOST_FIELDS + more)).is_some(), is_read);
+            assert_eq!(read(&[&context[..], &tags].concat()).is_some(), is_read);
+            assert_eq!(read(&[&tags[..], &context].concat()).is_some(), is_read);
+        }
+    }
+
     #[test]
     fn what_is_unusual_is_left_to_prost() {
-        let unusual: [&[u8]; 8] = [
+        let unusual: [&[u8]; 7] = [
             // A principal that is a group; field 0; a principal that is a number; an entry with two keys, with a third field.
             &[0x0b, 0x0c],
             &[0x02, 0],
             &[0x08, 1],
-            &[0x22, 6, 0x0a, 1, b'a', 0x0a, 1, b'b'],
-            &[0x22, 3, 0x1a, 1, b'a'],
-            // Values that are no list; a length past the end; a key that is cut off.
-            &[0x22, 4, 0x12, 2, 0x08, 1],
+            &[0x3a, 6, 0x0a, 1, b'a', 0x0a, 1, b'b'],
+            &[0x3a, 3, 0x1a, 1, b'a'],
+            // A length past the end; a key that is cut off.
             &[0x0a, 2, b'a'],
             &[0x80],
         ];
         for bytes in unusual {
-            assert!(RequestView::of(bytes).is_none(), "{bytes:?}");
+            assert!(read(bytes).is_none(), "{bytes:?}");
+        }
+        // An entry of the context with two keys, with a third field, with values that are no list.
+        let entries: [&[u8]; 3] =
+            [&[0x22, 6, 0x0a, 1, b'a', 0x0a, 1, b'b'], &[0x22, 3, 0x1a, 1, b'a'], &[0x22, 4, 0x12, 2, 0x08, 1]];
+        for bytes in entries {
+            assert!(read(bytes).unwrap().context.entries().all(|entry| entry.is_none()), "{bytes:?}");
         }
         // Groups that do not end, or not as they began.
         for bytes in [&[0x7b][..], &[0x7b, 0x84, 1], &[0x7c], &[0x7b, 0x7b, 0x7c], &[0x7b, 0x00, 0x7c]] {
-            assert!(RequestView::of(bytes).is_none(), "{bytes:?}");
+            assert!(read(bytes).is_none(), "{bytes:?}");
         }
         // A field of a later version is for prost, be it a group; what stands behind it is seen.
         let group = [0x7b, 0x08, 1, 0x12, 1, b'a', 0x1b, 0x1d, 1, 2, 3, 4, 0x1c, 0x7c];
         let fields: Vec<_> = Fields::of(&[&group[..], &[0x0a, 0]].concat()).map(|(number, _)| number).collect();
         assert_eq!(fields, [15, 1]);
         for later in [&group[..], &[0x52, 1, b'a', 0x59, 1, 2, 3, 4, 5, 6, 7, 8]] {
-            assert!(RequestView::of(later).is_none());
+            assert!(read(later).is_none());
             assert!(v1::IsAuthorizedRequest::decode(later).is_ok());
         }
-        // So is one that is given twice, but in a list or a map; and a key of a map.
-        for number in [4, 7] {
-            let entry = |key| [number << 3 | 2, 3, 0x0a, 1, key];
-            assert!(RequestView::of(&[entry(b'a'), entry(b'b')].concat()).is_some());
-            assert!(RequestView::of(&[entry(b'a'), entry(b'b'), entry(b'a')].concat()).is_none());
-        }
-        for (number, is_plain) in [(1, false), (2, false), (3, false), (5, false), (6, true), (9, false)] {
+        // So is one that is given twice, but in a list or a map.
+        for (number, is_plain) in [(1, false), (2, false), (3, false), (4, true), (5, false), (6, true), (9, false)] {
             let twice = [number << 3 | 2, 1, b'a', number << 3 | 2, 1, b'b'];
-            assert_eq!(RequestView::of(&twice).is_some(), is_plain, "{number}");
+            assert_eq!(read(&twice).is_some(), is_plain, "{number}");
         }
-        assert!(RequestView::of(&[0x40, 1]).is_some() && RequestView::of(&[0x40, 1, 0x40, 0]).is_none());
+        assert!(read(&[0x40, 1]).is_some() && read(&[0x40, 1, 0x40, 0]).is_none());
     }
 }

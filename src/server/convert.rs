@@ -15,7 +15,7 @@ use crate::decision_log::Unlogged;
 use crate::few::Few;
 use crate::proto::codec::Malformed;
 use crate::proto::v1;
-use crate::proto::view::{Field, Fields, RequestView};
+use crate::proto::view::{Field, Fields};
 
 // --- requests -------------------------------------------------------------------------------------------------------
 
@@ -57,12 +57,6 @@ fn check_limits(message: &v1::IsAuthorizedRequest, limits: &RequestLimits) -> Re
         return Err(too_many("session_policies", bytes, "bytes", limit, flag));
     }
     Ok(())
-}
-
-/// Whether a request that is not read yet is within the limits. One with session policies has to be read to tell.
-pub fn is_within(view: &RequestView<'_>, limits: &RequestLimits) -> bool {
-    let values: usize = view.context.iter().map(|(_, values)| values.len()).sum();
-    view.context.len() <= limits.context_keys && values <= limits.context_values && view.session_policies.is_empty()
 }
 
 /// How many requests a batch has, none of which is read yet.

@@ -1,52 +1,78 @@
 //! A request's message in, its answer out: past HTTP and metrics, no await on the way.
 
 use super::convert::{self, Refusal};
-use super::plain;
+use super::plain::Maker;
 use crate::cache::Key;
 use crate::config::RequestLimits;
 use crate::engine::{Active, Answer};
+use crate::evaluate::LastCaller;
 use crate::proto::codec;
 use crate::proto::view::RequestView;
 
-/// What was decided for the message of this key is known by its bytes. Else, what is usual is read as it lies there; what is not, and
-/// what is wrong, is read as prost does.
+/// Decides requests that come together, by one snapshot: what they have in common is read and looked up once.
+#[derive(Debug)]
+pub struct Decider<'s, 'm> {
+    active: &'s Active,
+    limits: &'s RequestLimits,
+    maker: Maker<'s, 'm>,
+    caller: LastCaller<'s, 'm>,
+}
+
+/// Decides one request, see [`Decider::decide`].
 pub fn decide(active: &Active, limits: &RequestLimits, key: &Key<'_>) -> Result<Answer, Refusal> {
-    let message = key.message();
-    if let Some(answer) = active.remembered(key) {
-        return Ok(answer);
-    }
-    let mut view = RequestView::default();
-    if view.read(message).is_none() {
-        return decide_unusual(active, limits, message, key);
-    }
-    decide_plain(active, limits, &view, key).unwrap_or_else(|| {
-        let any_order = view.has_each_key_once();
-        decide_unusual(active, limits, message, &if any_order { key.in_any_order() } else { *key })
-    })
+    Decider::new(active, limits).decide(key)
 }
 
-/// None if it is not plain.
-fn decide_plain(
-    active: &Active,
-    limits: &RequestLimits,
-    view: &RequestView<'_>,
-    key: &Key<'_>,
-) -> Option<Result<Answer, Refusal>> {
-    if !convert::is_within(view, limits) {
-        return None;
+impl<'s, 'm> Decider<'s, 'm> {
+    /// One that has decided nothing yet.
+    pub fn new(active: &'s Active, limits: &'s RequestLimits) -> Self {
+        Self { active, limits, maker: Maker::new(limits), caller: LastCaller::default() }
     }
-    plain::with_request(key.message(), view, |request, detail| {
-        // No field came twice, nor any key of a map.
-        let key = key.in_any_order();
-        active.decide_and_remember(request, detail, &key).map_err(Refusal::from)
-    })
-}
 
-fn decide_unusual(active: &Active, limits: &RequestLimits, message: &[u8], key: &Key<'_>) -> Result<Answer, Refusal> {
-    let read = codec::decode(message)?;
-    let detail = convert::detail(&read)?;
-    let request = convert::access_request(&read, limits)?;
-    Ok(active.decide_and_remember(&request, detail, key)?)
+    /// What it decides by.
+    pub fn active(&self) -> &'s Active {
+        self.active
+    }
+
+    /// How large requests may be.
+    pub fn limits(&self) -> &'s RequestLimits {
+        self.limits
+    }
+
+    /// What was decided for the message of this key is known by its bytes. Else, what is usual is read as it lies there; what is not,
+    /// and what is wrong, is read as prost does.
+    pub fn decide(&mut self, key: &Key<'m>) -> Result<Answer, Refusal> {
+        if let Some(answer) = self.active.remembered(key) {
+            return Ok(answer);
+        }
+        let mut view = RequestView::default();
+        if view.read(key.message()).is_none() {
+            return self.decide_unusual(key, None);
+        }
+        self.decide_plain(&view, key).unwrap_or_else(|| self.decide_unusual(key, Some(&view)))
+    }
+
+    /// None if it is not plain.
+    fn decide_plain(&mut self, view: &RequestView<'m>, key: &Key<'m>) -> Option<Result<Answer, Refusal>> {
+        let (active, caller) = (self.active, &mut self.caller);
+        self.maker.with_request(key.message(), view, |request, detail| {
+            // No field came twice, nor any key of a map.
+            let key = key.in_any_order();
+            active.decide_and_remember(request, detail, &key, caller).map_err(Refusal::from)
+        })
+    }
+
+    fn decide_unusual(&self, key: &Key<'_>, view: Option<&RequestView<'_>>) -> Result<Answer, Refusal> {
+        let read = codec::decode(key.message())?;
+        let detail = convert::detail(&read)?;
+        let request = convert::access_request(&read, self.limits)?;
+        // A key of a map that came twice is there once now.
+        let had_each_key_once = |view: &RequestView<'_>| {
+            view.context.len() == read.context.len() && view.session_tags.len() == read.session_tags.len()
+        };
+        let key = if view.is_some_and(had_each_key_once) { key.in_any_order() } else { *key };
+        Ok(self.active.decide_and_remember(&request, detail, &key, &mut LastCaller::default())?)
+    }
 }
 
 #[cfg(test)]
@@ -113,33 +139,58 @@ mod tests {
         pieces
     }
 
+    /// What is asked by all, so that limits are met.
+    fn limits() -> RequestLimits {
+        RequestLimits { context_keys: 2, context_values: 2, ..RequestLimits::default() }
+    }
+
     fn asked(active: &Active, message: &[u8]) -> Option<crate::access::Outcome> {
-        decide(active, &RequestLimits::default(), &active.cache.key(message)).ok().map(|answer| answer.outcome)
+        decide(active, &limits(), &active.cache.key(message)).ok().map(|answer| answer.outcome)
+    }
+
+    /// Which of the pieces a message has, or those of the one before in another order; whether they are sorted; and who asks.
+    fn turn() -> impl Strategy<Value = (Option<Vec<prop::sample::Index>>, bool, &'static str)> {
+        let chosen = prop_oneof![Just(None), vec(any::<prop::sample::Index>(), 0..5).prop_map(Some)];
+        (chosen, any::<bool>(), prop_oneof![4 => Just("r"), 1 => Just("R"), 1 => Just("nobody")])
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// Whatever was asked before: the same fields in other orders, above all.
+        /// Whatever was asked before: the same fields in other orders, above all. And whatever it comes with.
         #[test]
-        fn what_is_remembered_is_what_is_decided(
-            turns in vec(any::<prop::sample::Index>(), 1..6).prop_flat_map(|chosen| vec(Just(chosen).prop_shuffle(), 2..5)),
-            explained in any::<bool>(),
-        ) {
-            let basic = v1::IsAuthorizedRequest {
-                principal: "arn:aws:sts::123456789012:assumed-role/r/s".to_owned(),
-                action: "s3:GetObject".to_owned(),
-                resource: "arn:aws:s3:::b/o".to_owned(),
-                detail: explained.into(),
-                ..Default::default()
-            };
-            let basic = prost::Message::encode_to_vec(&basic);
+        fn what_is_remembered_is_what_is_decided(turns in vec(turn(), 2..6), explained in any::<bool>()) {
             let pool = pieces();
-            let (remembers, forgets) = (active(1 << 20), active(0));
-            for turn in turns {
-                let pieces = turn.iter().flat_map(|index| index.get(&pool).iter().copied());
-                let message: Vec<u8> = pieces.chain(basic.iter().copied()).collect();
-                prop_assert_eq!(asked(&remembers, &message), asked(&forgets, &message), "{:?}", message);
+            let mut chosen: Vec<&Vec<u8>> = Vec::new();
+            let message = |(indexes, sorted, role): (Option<Vec<prop::sample::Index>>, bool, &str)| -> Vec<u8> {
+                match indexes {
+                    Some(indexes) => chosen = indexes.iter().map(|index| index.get(&pool)).collect(),
+                    None => chosen.reverse(),
+                }
+                let mut pieces = chosen.clone();
+                if sorted {
+                    pieces.sort();
+                }
+                let basic = v1::IsAuthorizedRequest {
+                    principal: format!("arn:aws:sts::123456789012:assumed-role/{role}/s"),
+                    action: "s3:GetObject".to_owned(),
+                    resource: "arn:aws:s3:::b/o".to_owned(),
+                    detail: explained.into(),
+                    ..Default::default()
+                };
+                pieces.into_iter().flatten().copied().chain(prost::Message::encode_to_vec(&basic)).collect()
+            };
+            let messages: Vec<_> = turns.into_iter().map(message).collect();
+            let (remembers, forgets, together) = (active(1 << 20), active(0), active(1 << 20));
+            let limits = limits();
+            let mut deciders = [&forgets, &together].map(|it| (it.cache.keys(), Decider::new(it, &limits)));
+            for message in &messages {
+                let alone = asked(&forgets, message);
+                prop_assert_eq!(asked(&remembers, message), alone.clone(), "{:?}", message);
+                for (keys, decider) in &mut deciders {
+                    let answer = decider.decide(&keys.of(message)).ok();
+                    prop_assert_eq!(answer.map(|it| it.outcome), alone.clone(), "together: {:?}", message);
+                }
             }
         }
     }

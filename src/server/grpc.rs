@@ -18,13 +18,13 @@ use tonic::Status;
 use super::State;
 use super::answers::{self, Form};
 use super::convert::{self, Refusal};
-use super::decide::decide;
+use super::decide::Decider;
 use super::logging::{self, Asked, Hearers};
 use super::messages::{self, HEAD_BYTES, Messages, RequestBody, begin};
 use super::rarely::Rarely;
 use super::traced::Notes;
 use crate::access::Outcome;
-use crate::cache::{DecisionCache, Key};
+use crate::cache::{Key, Keys};
 use crate::config::RequestLimits;
 use crate::decision_log::Place;
 use crate::engine::{Active, Answer, Engine};
@@ -55,23 +55,27 @@ impl Authorization {
         Self { engine, state, limits }
     }
 
+    fn decider<'s, 'm>(&'s self, active: &'s Active) -> Decider<'s, 'm> {
+        Decider::new(active, &self.limits)
+    }
+
     /// The key of a request's message in, what was decided out. What the cache knows of it may be `known` already.
-    fn answer(
+    fn answer<'m>(
         &self,
-        active: &Active,
-        key: &Key<'_>,
+        decider: &mut Decider<'_, 'm>,
+        key: &Key<'m>,
         known: Option<Outcome>,
         asked: Asked<'_>,
     ) -> Result<Answer, Refusal> {
         let answered = guarded(|| {
             let answer = match (&self.state.decision_log, &asked.hearers.origin, known) {
                 // Looked up again, in the time that the log tells.
-                (Some(log), Some(origin), _) => logging::decide(log, active, &self.limits, key, origin, asked.place)?,
+                (Some(log), Some(origin), _) => logging::decide(log, decider, key, origin, asked.place)?,
                 (_, _, Some(outcome)) => Answer::remembered(outcome),
-                (_, _, None) => decide(active, &self.limits, key)?,
+                (_, _, None) => decider.decide(key)?,
             };
             if let Some(notes) = &asked.hearers.notes {
-                notes.decided(active, &answer);
+                notes.decided(decider.active(), &answer);
             }
             Ok(answer)
         });
@@ -85,7 +89,7 @@ impl Authorization {
 /// A fault of ours in one request is the answer to that request alone, in a batch or a stream too; the panic hook has
 /// logged it.
 fn guarded<T>(decide: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
-    // What requests share is immutable, or made for being left at any point: atomics, and locks that are only tried.
+    // What requests share is immutable, or made for being left at any point: atomics, locks that are only tried, and the decider.
     catch_unwind(AssertUnwindSafe(decide)).unwrap_or(Err(Refusal::Internal))
 }
 
@@ -150,7 +154,8 @@ impl<B: RequestBody> Unary<B> {
         refuse()?;
         let active = self.authorization.engine.load();
         let asked = Asked { hearers: &self.hearers, place: Place::Alone };
-        let answer = self.authorization.answer(&active, &active.cache.key(&message), None, asked);
+        let mut decider = self.authorization.decider(&active);
+        let answer = self.authorization.answer(&mut decider, &active.cache.key(&message), None, asked);
         let answer = answer.map_err(|refusal| refusal.status())?;
         self.authorization.state.metrics.decided(&answer);
         Poll::Ready(Ok(answers::with(&answer.outcome, active.snapshot.version, Form::Framed, Bytes::clone)))
@@ -232,13 +237,16 @@ impl Deciding {
     fn turn(&mut self, authorization: &Authorization, hearers: &Hearers) -> Result<Option<Bytes>, Refusal> {
         let mut fields = Fields::of(self.message.get(self.next..).unwrap_or_default());
         let cache = &self.active.cache;
+        let mut keys = cache.keys();
         let keys: ArrayVec<_, TURN> =
-            fields.by_ref().take(TURN).filter_map(|field| request_key(cache, field)).collect();
+            fields.by_ref().take(TURN).filter_map(|field| request_key(&mut keys, field)).collect();
+        let mut decider = authorization.decider(&self.active);
         let mut tally = authorization.state.metrics.tally();
         for (key, known) in keys.iter().zip(cache.get_all(&keys)) {
             let asked = Asked { hearers, place: Place::Batch(self.decided) };
             self.decided = self.decided.saturating_add(1);
-            let answer = authorization.answer(&self.active, key, known, asked).inspect(|answer| tally.decided(answer));
+            let answer = authorization.answer(&mut decider, key, known, asked);
+            let answer = answer.inspect(|answer| tally.decided(answer));
             put_result(answer, self.active.snapshot.version, &mut self.out)?;
         }
         self.next = self.message.len() - fields.rest().len();
@@ -252,8 +260,8 @@ impl Deciding {
 }
 
 /// The key of a request, if this field of a batch is one.
-fn request_key<'m>(cache: &DecisionCache, field: (u32, Field<'m>)) -> Option<Key<'m>> {
-    if let (1, Field::Bytes(request)) = field { Some(cache.key(request)) } else { None }
+fn request_key<'m>(keys: &mut Keys<'_, 'm>, field: (u32, Field<'m>)) -> Option<Key<'m>> {
+    if let (1, Field::Bytes(request)) = field { Some(keys.of(request)) } else { None }
 }
 
 /// Writes one result of a batch; an error if that ends the whole call.
@@ -444,7 +452,9 @@ impl<B: RequestBody> Answers<B> {
             messages.iter().map_while(|message| convert::streamed(message).ok()).collect();
         // What is no request has the key of an empty one, of which nothing is known.
         let parts = requests.iter().map(|(_, request)| request.as_deref().unwrap_or_default());
-        let keys: ArrayVec<_, TURN> = parts.map(|request| active.cache.key(request)).collect();
+        let mut keys = active.cache.keys();
+        let keys: ArrayVec<_, TURN> = parts.map(|request| keys.of(request)).collect();
+        let mut decider = self.authorization.decider(&active);
         let mut tally = self.authorization.state.metrics.tally();
         for (answered, ((key, known), (id, request))) in
             keys.iter().zip(active.cache.get_all(&keys)).zip(&requests).enumerate()
@@ -455,7 +465,8 @@ impl<B: RequestBody> Answers<B> {
             let answer = match request {
                 Ok(_) => {
                     let asked = Asked { hearers: &self.hearers, place: Place::Stream(*id) };
-                    self.authorization.answer(&active, key, known, asked).inspect(|answer| tally.decided(answer))
+                    let answer = self.authorization.answer(&mut decider, key, known, asked);
+                    answer.inspect(|answer| tally.decided(answer))
                 }
                 Err(invalid) => {
                     self.hearers.notes.iter().for_each(Notes::refused);

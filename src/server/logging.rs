@@ -3,13 +3,12 @@
 use std::time::Instant;
 
 use super::convert::Refusal;
-use super::decide;
+use super::decide::{self, Decider};
 use super::traced::Notes;
 use crate::access::Outcome;
 use crate::cache::Key;
-use crate::config::RequestLimits;
 use crate::decision_log::{DecisionLog, Made, Origin, Place};
-use crate::engine::{Active, Answer};
+use crate::engine::Answer;
 use crate::proto::v1::Detail;
 use crate::proto::view::{Field, Fields};
 
@@ -30,19 +29,21 @@ pub(super) struct Asked<'a> {
 }
 
 /// Decides and logs. What cannot be logged is not given, if so it is set.
-pub(super) fn decide(
+pub(super) fn decide<'m>(
     log: &DecisionLog,
-    active: &Active,
-    limits: &RequestLimits,
-    key: &Key<'_>,
+    decider: &mut Decider<'_, 'm>,
+    key: &Key<'m>,
     origin: &Origin,
     place: Place,
 ) -> Result<Answer, Refusal> {
     let started = Instant::now();
     let message = key.message();
     let explained = log.wants_statements().then(|| with_statements(message)).flatten();
-    let other = explained.as_deref().map(|message| active.cache.key(message));
-    let answer = decide::decide(active, limits, other.as_ref().unwrap_or(key))?;
+    let active = decider.active();
+    let answer = match explained.as_deref() {
+        Some(other) => decide::decide(active, decider.limits(), &active.cache.key(other))?,
+        None => decider.decide(key)?,
+    };
     let Answer { outcome, cache, .. } = &answer;
     let made = Made { outcome, cache: *cache, snapshot: &active.snapshot, message, origin, place };
     log.record(&made, started)?;
