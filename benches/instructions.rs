@@ -26,7 +26,7 @@ use iamd::config::RequestLimits;
 use iamd::engine::Active;
 use iamd::evaluate::{self, SessionPolicies};
 use iamd::proto::v1;
-use iamd::proto::view::RequestView;
+use iamd::proto::view::{ContextFields, RequestView};
 use iamd::server::grpc::Batch;
 use iamd::server::logging::Hearers;
 use iamd::server::plain::Maker;
@@ -113,7 +113,7 @@ fn request(n: usize) -> Vec<u8> {
 fn read_message() -> Box<dyn FnMut()> {
     let message = request(1);
     Box::new(move || {
-        black_box(RequestView::default().read(&message));
+        black_box(RequestView::default().read(&message, ContextFields::default()));
     })
 }
 
@@ -121,7 +121,7 @@ fn make_request() -> Box<dyn FnMut()> {
     let message = request(1);
     Box::new(move || {
         let mut view = RequestView::default();
-        view.read(&message).expect("it is plain");
+        view.read(&message, ContextFields::default()).expect("it is plain");
         let seen = |request: &AccessRequest<'_>, _: Detail| {
             black_box(request);
         };

@@ -21,7 +21,7 @@ use iamd::cache::DecisionCache;
 use iamd::config::RequestLimits;
 use iamd::engine::{Active, Engine};
 use iamd::proto::v1;
-use iamd::proto::view::RequestView;
+use iamd::proto::view::{ContextFields, RequestView};
 use iamd::server::decide;
 use iamd::server::grpc::{Answers, Batch, Unary};
 use iamd::server::logging::Hearers;
@@ -100,14 +100,14 @@ fn pieces(criterion: &mut Criterion) {
         bencher.iter(|| black_box(v1::IsAuthorizedRequest::decode(&**turn.next()).is_ok()));
     });
     criterion.bench_function("read a message as it lies", |bencher| {
-        bencher.iter(|| black_box(RequestView::default().read(turn.next())));
+        bencher.iter(|| black_box(RequestView::default().read(turn.next(), ContextFields::default())));
     });
     let cache = DecisionCache::new(64 << 20);
     criterion.bench_function("its key", |bencher| bencher.iter(|| black_box(cache.key(turn.next()))));
     criterion.bench_function("the request of a message", |bencher| {
         bencher.iter(|| {
             let (message, mut view) = (turn.next(), RequestView::default());
-            view.read(message)?;
+            view.read(message, ContextFields::default())?;
             let seen = |request: &AccessRequest<'_>, _: Detail| {
                 black_box(request);
             };

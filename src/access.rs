@@ -85,44 +85,11 @@ impl fmt::Display for InvalidField {
     }
 }
 
-/// What every request has, checked.
-#[derive(Debug)]
-pub struct Checked<'a> {
-    principal: Principal<'a>,
-    action: Action<'a>,
-    resource: ResourceName<'a>,
-    resource_account: Option<AccountId>,
-    session_policies: &'a [String],
-    federated_by: Option<&'a str>,
-}
-
-impl<'a> Checked<'a> {
-    /// Checks the fields that have no keys; the first that is wrong is named.
-    pub fn new(raw: &RawRequest<'a>) -> Result<Self, InvalidField> {
-        Self::knowing(raw, None)
-    }
-
-    /// The same, of a request that may be by a principal who is known already.
-    pub fn knowing(raw: &RawRequest<'a>, known: Option<&Principal<'a>>) -> Result<Self, InvalidField> {
-        let action = Action::parse(raw.action)?;
-        // Who belongs to an account is the same whatever the action.
-        let known = known.filter(|known| known.caller().is_some_and(|caller| caller.arn == raw.principal));
-        let principal = known.map_or_else(|| Principal::parse(raw.principal, &action), |known| Ok(*known))?;
-        Ok(Self {
-            resource: ResourceName::parse(raw.resource)?,
-            resource_account: parse_resource_account(raw.resource_account)?,
-            session_policies: raw.session_policies,
-            federated_by: parse_federated_by(raw.federated_by, &principal)?,
-            principal,
-            action,
-        })
-    }
-}
-
 impl<'a> AccessRequest<'a> {
     /// Checks every field; the first that is wrong is named.
     pub fn new(raw: &RawRequest<'a>) -> Result<Self, InvalidField> {
-        let mut request = Self::bare(Checked::new(raw)?);
+        let mut request = Self::of_nobody();
+        request.become_next(raw)?;
         request.session_tags = Tags::new("session_tags", raw.session_tags.iter().copied())?;
         let pairs = raw.context.iter().map(|(key, values)| (*key, values.iter().map(String::as_str)));
         request.context = Context::new("context", pairs)?;
@@ -135,30 +102,40 @@ impl<'a> AccessRequest<'a> {
         }
     }
 
-    /// Without context and session tags: these are to be put in, and then [`Context::settle`] and [`AccessRequest::settle_tags`] say
-    /// whether all is right.
-    /// (A request is too large to be moved from hand to hand, as it would be out of a `Result`.)
+    /// Nobody asks who they are: to become another one. (A request is too large to be moved from hand to hand, as it would be out
+    /// of a `Result`.)
     #[inline]
-    pub fn bare(checked: Checked<'a>) -> Self {
-        let Checked { principal, action, resource, resource_account, session_policies, federated_by } = checked;
+    pub fn of_nobody() -> Self {
         Self {
-            principal,
-            action,
-            resource,
+            principal: Principal::Anonymous,
+            action: Action::GET_CALLER_IDENTITY,
+            resource: ResourceName::None,
             context: Context::default(),
-            resource_account,
-            session_policies,
+            resource_account: None,
+            session_policies: &[],
             session_tags: Tags::default(),
-            federated_by,
+            federated_by: None,
         }
     }
 
-    /// Becomes another request with the same context, and without session tags.
-    pub fn become_next(&mut self, checked: Checked<'a>) {
-        let Checked { principal, action, resource, resource_account, session_policies, federated_by } = checked;
-        (self.principal, self.action, self.resource) = (principal, action, resource);
-        (self.resource_account, self.session_policies) = (resource_account, session_policies);
-        (self.session_tags, self.federated_by) = (Tags::default(), federated_by);
+    /// Becomes another request, by the fields that have no keys: with the same context, and without session tags. The first field
+    /// that is wrong is named, and then this is one request in part and the other in part.
+    ///
+    /// Session tags and another context are to be put in, and then [`Context::settle`] and [`AccessRequest::settle_tags`] say whether
+    /// all is right.
+    #[inline]
+    pub fn become_next(&mut self, raw: &RawRequest<'a>) -> Result<(), InvalidField> {
+        self.action.become_next(raw.action)?;
+        // Who belongs to an account is the same whatever the action.
+        if self.principal.caller().is_none_or(|caller| caller.arn != raw.principal) {
+            self.principal = Principal::parse(raw.principal, &self.action)?;
+        }
+        self.resource = ResourceName::parse(raw.resource)?;
+        self.resource_account = parse_resource_account(raw.resource_account)?;
+        self.session_policies = raw.session_policies;
+        self.session_tags = Tags::default();
+        self.federated_by = parse_federated_by(raw.federated_by, &self.principal)?;
+        Ok(())
     }
 
     /// Whether its session tags are right, when all were put in: no two of the same key, and none of who has no session.

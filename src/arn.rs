@@ -59,6 +59,7 @@ pub struct Arn<'a> {
 impl<'a> Arn<'a> {
     /// Splits an ARN. None unless it starts with `arn:`, has six parts, and partition, service and resource are not
     /// empty.
+    #[inline]
     pub fn parse(text: &'a str) -> Option<Self> {
         let rest = text.strip_prefix("arn:")?;
         let (partition, rest) = cut(rest)?;

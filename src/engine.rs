@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use quanta::Instant;
+use quanta::Clock;
 
 use crate::access::{AccessRequest, Detail, InvalidField, Outcome};
 use crate::cache::{DecisionCache, Key};
@@ -30,6 +30,8 @@ pub struct Active {
     pub cache: DecisionCache,
     /// Shared with the snapshots before and after.
     sessions: Arc<CompiledSessions>,
+    /// Times evaluation.
+    clock: Clock,
     /// Counts it among the living.
     _live: Live,
 }
@@ -78,11 +80,6 @@ impl Answer {
 }
 
 impl Active {
-    /// What was decided for the request of this key.
-    pub fn remembered(&self, key: &Key<'_>) -> Option<Answer> {
-        self.cache.get(key).map(Answer::remembered)
-    }
-
     /// Decides, and remembers it by this key, which must be the request's. A session policy that does not parse is an error.
     pub fn decide_and_remember<'s, 'm>(
         &'s self,
@@ -120,10 +117,10 @@ impl Active {
         detail: Detail,
         last: &mut LastCaller<'s, 'm>,
     ) -> (Answer, bool) {
-        let started = Instant::now();
+        let started = self.clock.raw();
         let Evaluation { outcome, read_clock } =
             evaluate::decide_next(&self.snapshot, request, session, &jiff::Timestamp::now, detail, last);
-        let evaluation = Some(started.elapsed());
+        let evaluation = Some(self.clock.delta(started, self.clock.raw()));
         (Answer { outcome, cache: CacheStatus::Bypass, evaluation }, read_clock)
     }
 }
@@ -194,7 +191,8 @@ fn activate(
     sessions: &Arc<CompiledSessions>,
     live: &Arc<AtomicUsize>,
 ) -> Active {
-    Active { snapshot: loaded.into_snapshot(version), cache, sessions: Arc::clone(sessions), _live: Live::new(live) }
+    let (snapshot, sessions) = (loaded.into_snapshot(version), Arc::clone(sessions));
+    Active { snapshot, cache, sessions, clock: Clock::new(), _live: Live::new(live) }
 }
 
 /// One living snapshot.

@@ -41,19 +41,22 @@ impl Federation {
 }
 
 impl<'a> Action<'a> {
+    /// `sts:GetCallerIdentity`
+    pub(super) const GET_CALLER_IDENTITY: Action<'static> =
+        Action { folded: Folded::Long(Cow::Borrowed("sts:getcalleridentity")), colon: 3 };
+
     /// Reads `service:Name`; no wildcards.
     pub fn parse(text: &'a str) -> Result<Self, InvalidField> {
-        const LETTERS: Letters = Letters::alphanumeric_and(b"-._");
-        let colon = text.bytes().position(|b| b == b':').unwrap_or_default();
-        match (text.get(..colon), text.get(colon + 1..)) {
-            (Some(s), Some(n)) if !s.is_empty() && !n.is_empty() && LETTERS.make_up(s) && LETTERS.make_up(n) => {
-                Ok(Self { folded: Folded::of(text), colon })
-            }
-            _ => Err(InvalidField::new(
-                "action",
-                format!("`{}` must be `service:Name`, such as `s3:GetObject`, without wildcards", shown(text)),
-            )),
-        }
+        let colon = colon(text)?;
+        Ok(Self { folded: Folded::of(text), colon })
+    }
+
+    /// Becomes what [`Action::parse`] reads; on an error it is what it was.
+    #[inline]
+    pub(super) fn become_next(&mut self, text: &'a str) -> Result<(), InvalidField> {
+        self.colon = colon(text)?;
+        self.folded.become_next(text);
+        Ok(())
     }
 
     /// The whole action in lower case.
@@ -95,6 +98,20 @@ impl<'a> Action<'a> {
     }
 }
 
+/// Where the name begins, if this is `service:Name`.
+#[inline]
+fn colon(text: &str) -> Result<usize, InvalidField> {
+    const LETTERS: Letters = Letters::alphanumeric_and(b"-._");
+    let colon = text.bytes().position(|b| b == b':').unwrap_or_default();
+    match (text.get(..colon), text.get(colon + 1..)) {
+        (Some(s), Some(n)) if !s.is_empty() && !n.is_empty() && LETTERS.make_up(s) && LETTERS.make_up(n) => Ok(colon),
+        _ => Err(InvalidField::new(
+            "action",
+            format!("`{}` must be `service:Name`, such as `s3:GetObject`, without wildcards", shown(text)),
+        )),
+    }
+}
+
 impl<'a> Folded<'a> {
     fn of(text: &'a str) -> Self {
         if let Ok(mut short) = ArrayString::from(text) {
@@ -103,6 +120,18 @@ impl<'a> Folded<'a> {
         }
         let is_upper = |byte: u8| byte.is_ascii_uppercase();
         Self::Long(if text.bytes().any(is_upper) { text.to_ascii_lowercase().into() } else { text.into() })
+    }
+
+    /// Becomes what [`Folded::of`] gives, in place where both are short.
+    #[inline]
+    fn become_next(&mut self, text: &'a str) {
+        if let Self::Short(short) = self {
+            short.clear();
+            if short.try_push_str(text).is_ok() {
+                return short.make_ascii_lowercase();
+            }
+        }
+        *self = Self::of(text);
     }
 }
 
@@ -162,14 +191,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_action_is_folded_however_long_it_is() {
-        for length in [1, 60, 61, 62, 200] {
-            for letter in ["x", "X"] {
-                let text = format!("s3:{}", letter.repeat(length));
-                let action = Action::parse(&text).unwrap();
-                assert_eq!(action.folded(), text.to_lowercase());
-                assert_eq!((action.service(), action.name().len()), ("s3", length));
-            }
+    fn an_action_is_folded_however_long_it_is_and_whatever_it_was() {
+        let texts: Vec<String> = [1, 60, 61, 62, 200]
+            .into_iter()
+            .flat_map(|length| ["x", "X"].map(|letter| format!("s3:{}", letter.repeat(length))))
+            .collect();
+        for (before, text) in texts.iter().flat_map(|before| texts.iter().map(move |text| (before, text))) {
+            let action = Action::parse(text).unwrap();
+            assert_eq!(action.folded(), text.to_lowercase());
+            assert_eq!((action.service(), action.name().len()), ("s3", text.len() - 3));
+            let mut next = Action::parse(before).unwrap();
+            next.become_next("s3:*").unwrap_err();
+            assert_eq!(next, Action::parse(before).unwrap());
+            next.become_next(text).unwrap();
+            assert_eq!((&next, next.name()), (&action, action.name()));
         }
     }
 }

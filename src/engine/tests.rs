@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
 use std::thread;
+use std::time::Instant;
 
 use super::*;
 use crate::access::{Decision, RawRequest};
@@ -38,9 +39,8 @@ fn request() -> AccessRequest<'static> {
 fn decided(active: &Active, request: &AccessRequest<'_>, detail: Detail) -> Answer {
     let message = format!("{request:?} {detail:?}");
     let key = active.cache.key(message.as_bytes());
-    active
-        .remembered(&key)
-        .unwrap_or_else(|| active.decide_and_remember(request, detail, &key, &mut LastCaller::default()).unwrap())
+    let decided = || active.decide_and_remember(request, detail, &key, &mut LastCaller::default()).unwrap();
+    active.cache.get(&key).map_or_else(decided, Answer::remembered)
 }
 
 /// Waits until it holds, ten seconds at most.

@@ -165,10 +165,16 @@ pub struct ContextFields<'a> {
 }
 
 impl<'a> ContextFields<'a> {
-    /// Those from here on, of which one is known to be there, and at most so many in all; `fields` is left behind the last.
+    /// Those from here on, of which one is known to be there, and at most so many in all; `fields` is left behind the last. They may
+    /// begin as others do: these are not read again.
     #[inline]
-    fn take(from_here: &'a [u8], fields: &mut Fields<'a>, most: usize) -> Option<Self> {
+    fn take(from_here: &'a [u8], fields: &mut Fields<'a>, most: usize, others: ContextFields<'_>) -> Option<Self> {
         let mut count = 1;
+        if !others.is_empty()
+            && let Some(rest) = from_here.strip_prefix(others.bytes)
+        {
+            (*fields, count) = (Fields::of(rest), others.count);
+        }
         loop {
             let behind = *fields;
             let Some((CONTEXT, Field::Bytes(_))) = fields.next() else {
@@ -235,9 +241,9 @@ pub struct RequestView<'a> {
 }
 
 impl<'a> RequestView<'a> {
-    /// Reads a message, into a view that is empty: it is too large to be moved without need. None where only `prost` can say what
-    /// the message is.
-    pub fn read(&mut self, message: &'a [u8]) -> Option<()> {
+    /// Reads a message, into a view that is empty: it is too large to be moved without need. Its context may begin as another one.
+    /// None where only `prost` can say what the message is.
+    pub fn read(&mut self, message: &'a [u8], context: ContextFields<'_>) -> Option<()> {
         let mut fields = Fields::of(message);
         let mut left = MOST_FIELDS;
         let mut seen = 0_u32;
@@ -247,7 +253,7 @@ impl<'a> RequestView<'a> {
             match (number, field) {
                 // Nobody writes a map in several places.
                 (CONTEXT, Field::Bytes(_)) if self.context.is_empty() => {
-                    self.context = ContextFields::take(from_here, &mut fields, left)?;
+                    self.context = ContextFields::take(from_here, &mut fields, left, context)?;
                     left = left.checked_sub(self.context.count)?;
                     continue;
                 }
@@ -404,7 +410,7 @@ mod tests {
 
     fn read(message: &[u8]) -> Option<RequestView<'_>> {
         let mut view = RequestView::default();
-        view.read(message).map(|()| view)
+        view.read(message, ContextFields::default()).map(|()| view)
     }
 
     /// None if a text is none, or an entry of the context not plain.
@@ -486,6 +492,27 @@ mod tests {
         }
         assert!(read(&[&context[..], &principal, &context].concat()).is_none());
         assert_eq!(read(&principal).unwrap().context, ContextFields::default());
+    }
+
+    #[test]
+    fn a_context_that_begins_as_another_is_read_to_its_end() {
+        let (context, principal) = (entries(4, 3), [0x0a, 1, b'a']);
+        let message = [&context[..], &principal].concat();
+        for (known, count) in (0..6).map(|count| (entries(4, count), count)) {
+            let mut view = RequestView::default();
+            view.read(&message, ContextFields { bytes: &known, count }).unwrap();
+            assert_eq!(view.context, ContextFields { bytes: &context, count: 3 }, "{count} known");
+            assert_eq!((view.principal, view.context.before_in(&message)), (&b"a"[..], &[][..]));
+            // Those that are known count as others do.
+            let many = [&context[..], &entries(7, MOST_FIELDS - 2)].concat();
+            assert!(RequestView::default().read(&many, ContextFields { bytes: &known, count }).is_none());
+            let split = [&message[..], &context].concat();
+            assert!(RequestView::default().read(&split, ContextFields { bytes: &known, count }).is_none());
+        }
+        let most = entries(4, MOST_FIELDS);
+        let known = ContextFields { bytes: &most, count: MOST_FIELDS };
+        let read = |message: &[u8]| RequestView::default().read(message, known);
+        assert!(read(&most).is_some() && read(&[&most[..], &principal].concat()).is_none());
     }
 
     #[test]

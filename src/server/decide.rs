@@ -42,11 +42,11 @@ impl<'s, 'm> Decider<'s, 'm> {
     /// What was decided for the message of this key is known by its bytes. Else, what is usual is read as it lies there; what is not,
     /// and what is wrong, is read as prost does.
     pub fn decide(&mut self, key: &Key<'m>) -> Result<Answer, Refusal> {
-        if let Some(answer) = self.active.remembered(key) {
-            return Ok(answer);
+        if let Some(outcome) = self.active.cache.get(key) {
+            return Ok(Answer::remembered(outcome));
         }
         let mut view = RequestView::default();
-        if view.read(key.message()).is_none() {
+        if view.read(key.message(), self.maker.context()).is_none() {
             return self.decide_unusual(key, None);
         }
         self.decide_plain(&view, key).unwrap_or_else(|| self.decide_unusual(key, Some(&view)))

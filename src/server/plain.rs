@@ -1,6 +1,6 @@
 //! Requests made of messages that are plain: read as they lie in their bytes.
 
-use crate::access::{AccessRequest, Checked, Context, Detail, RawRequest};
+use crate::access::{AccessRequest, Context, Detail, RawRequest};
 use crate::config::RequestLimits;
 use crate::proto::view::{ContextFields, RequestView, ValuesView};
 
@@ -9,7 +9,7 @@ use crate::proto::view::{ContextFields, RequestView, ValuesView};
 #[derive(Debug)]
 pub struct Maker<'l, 'm> {
     limits: &'l RequestLimits,
-    /// The last one. Only its principal is right for certain, whatever became of it.
+    /// The last one, or what is left of it.
     last: Option<AccessRequest<'m>>,
     /// What its context was made of, within the limits and without fault. Empty: that may be anything.
     context: ContextFields<'m>,
@@ -19,6 +19,11 @@ impl<'l, 'm> Maker<'l, 'm> {
     /// One that has made nothing yet.
     pub fn new(limits: &'l RequestLimits) -> Self {
         Self { limits, last: None, context: ContextFields::default() }
+    }
+
+    /// The context that need not be made again.
+    pub fn context(&self) -> ContextFields<'m> {
+        self.context
     }
 
     /// Gives the request of a plain message to `work`, and how much to say of it. None where only prost can say what it is, or
@@ -53,15 +58,8 @@ impl<'l, 'm> Maker<'l, 'm> {
             federated_by: texts.get(view.federated_by)?,
             ..RawRequest::default()
         };
-        let principal = self.last.as_ref().map(|last| &last.principal);
-        let checked = Checked::knowing(&raw, principal).ok()?;
-        let request = match &mut self.last {
-            Some(last) => {
-                last.become_next(checked);
-                last
-            }
-            none => none.insert(AccessRequest::bare(checked)),
-        };
+        let request = self.last.get_or_insert_with(AccessRequest::of_nobody);
+        request.become_next(&raw).ok()?;
         for (key, value) in view.session_tags.iter() {
             request.session_tags.push(texts.get(key)?, texts.get(value)?);
         }
@@ -220,7 +218,7 @@ mod tests {
             let mut maker = Maker::new(&limits);
             for (bytes, message) in &asked {
                 let mut view = RequestView::default();
-                let read = view.read(bytes).and_then(|()| maker.with_request(bytes, &view, told));
+                let read = view.read(bytes, maker.context()).and_then(|()| maker.with_request(bytes, &view, told));
                 let expected = convert::access_request(message, &limits).ok().zip(convert::detail(message).ok());
                 let expected = expected.filter(|_| message.session_policies.is_empty() && !is_split(bytes));
                 let expected = expected.map(|(request, detail)| told(&request, detail));
@@ -257,7 +255,7 @@ mod tests {
         let mut maker = Maker::new(&limits);
         asked.each_ref().map(|bytes| {
             let mut view = RequestView::default();
-            view.read(bytes).unwrap();
+            view.read(bytes, maker.context()).unwrap();
             maker.with_request(bytes, &view, |request, _| request.context.get("a").unwrap()[0].to_owned())
         })
     }
@@ -280,7 +278,7 @@ mod tests {
         let mut maker = Maker::new(&limits);
         for (n, bytes) in asked.iter().enumerate() {
             let mut view = RequestView::default();
-            view.read(bytes).unwrap();
+            view.read(bytes, maker.context()).unwrap();
             let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 maker.with_request(bytes, &view, |request, _| {
                     assert!(n != 1, "a fault, on purpose");
