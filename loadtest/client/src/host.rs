@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::thread::CpuSet;
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 /// Where something was measured.
@@ -54,9 +55,10 @@ fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output).trim().to_owned()
 }
 
-/// Time that this thread has had a core.
+/// Time that this thread has had a core, to now; its `schedstat` may be a tick behind.
 pub fn own_cpu_nanoseconds() -> u64 {
-    first_number("/proc/thread-self/schedstat").unwrap_or(0)
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    (now.tv_sec * 1_000_000_000 + now.tv_nsec).cast_unsigned()
 }
 
 /// Time that the threads of a process have had a core. To the nanosecond, unlike the ticks of `stat`.

@@ -1,7 +1,7 @@
 //! iamd-load: makes stores and requests, puts load on a service, and writes what was measured as a page.
 //!
 //! `generate` → a store and its requests; `run` → one run against what listens already; `suite`, `reload`, `peers` → servers
-//! started in turn, each measured, one line of JSON for each run; `report` → one page from those lines.
+//! started in turn, each measured, one line of JSON for each run; `speed` → what a core gives; `report` → one page from those lines.
 
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ mod load;
 mod report;
 mod run;
 mod sample;
+mod speed;
 mod suite;
 
 /// Messages, generated from the contract.
@@ -53,6 +54,8 @@ enum Command {
     Reload(suite::reload::ReloadArgs),
     /// Put the same decisions to iamd, Cerbos, OPA and Cedar, in turn.
     Peers(suite::peers::PeersArgs),
+    /// Look at how fast a core is.
+    Speed(speed::SpeedArgs),
     /// Write a page with tables and plots from the raw results of a directory.
     Report(report::ReportArgs),
 }
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Suite(args) => suite::run(&args),
         Command::Reload(args) => suite::reload::run(&args),
         Command::Peers(args) => suite::peers::run(&args),
+        Command::Speed(args) => speed::run(&args),
         Command::Report(args) => report::run(&args),
     };
     match outcome {

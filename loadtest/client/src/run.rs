@@ -8,10 +8,11 @@ use crate::host;
 use crate::http2::{socket::Address, tls::trust};
 use crate::load::answer::Service;
 use crate::load::bodies::{Bodies, Method};
-use crate::load::drive::{Plan, drive};
+use crate::load::drive::{Moment, Plan, drive};
 use crate::load::progress::short;
 use crate::load::record::Measured;
-use crate::sample::{self, Sample};
+use crate::sample::{self, Sample, Server};
+use crate::speed::{Speed, Watch};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -71,6 +72,9 @@ pub struct RunArgs {
     /// Stay on this core
     #[arg(long, value_name = "N")]
     core: Option<usize>,
+    /// Watch how fast this core is, the service's
+    #[arg(long, value_name = "N")]
+    watch_core: Option<usize>,
     /// Name of the run in the output
     #[arg(long, default_value = "run")]
     name: String,
@@ -86,7 +90,7 @@ pub fn run(args: &RunArgs) -> Result<(), String> {
     }
     let bodies = Bodies::read(&args.requests, plan.service, plan.method, plan.batch)?;
     let began = host::timestamp();
-    let measured = drive(&plan, &bodies, &args.name, &mut |_| {})?;
+    let (measured, speed) = watched(&plan, &bodies, args)?;
     println!("{}", summary(&measured));
     if let Some(file) = &args.output {
         let sample = Sample {
@@ -97,13 +101,23 @@ pub fn run(args: &RunArgs) -> Result<(), String> {
             size: [].into(),
             plan,
             measured,
-            server: None,
+            server: speed.map(|speed| Server { speed: Some(speed), ..Server::default() }),
             discarded: None,
             reloads: Vec::new(),
         };
         sample::append(file, &sample)?;
     }
     Ok(())
+}
+
+/// Load, and the speed of a core meanwhile.
+fn watched(plan: &Plan, bodies: &Bodies, args: &RunArgs) -> Result<(Measured, Option<Speed>), String> {
+    let mut watch = None;
+    let measured = drive(plan, bodies, &args.name, &mut |moment| match moment {
+        Moment::Began => watch = args.watch_core.map(Watch::start),
+        Moment::Ended => watch.iter_mut().for_each(Watch::end),
+    })?;
+    Ok((measured, watch.map(Watch::speed).transpose()?))
 }
 
 fn plan(args: &RunArgs) -> Result<Plan, String> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::Machine;
 use crate::load::drive::Plan;
 use crate::load::record::Measured;
+use crate::speed::Speed;
 
 /// Where and how runs were made: the first line of a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct Session {
     pub began: String,
     pub machine: Machine,
     pub command: String,
+    /// The share of its full speed that the server's core had to have, in per cent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_speed: Option<f64>,
 }
 
 /// A run.
@@ -42,6 +46,21 @@ pub struct Sample {
     pub reloads: Vec<f64>,
 }
 
+/// Begins the reason of every run that does not count since the server's core was slow.
+const SLOW: &str = "the core had ";
+
+/// The reason itself.
+pub fn slow(share: f64) -> String {
+    format!("{SLOW}{share:.0} % of its full speed")
+}
+
+impl Sample {
+    /// Whether it does not count since the server's core was slow.
+    pub fn was_slow(&self) -> bool {
+        self.discarded.as_ref().is_some_and(|reason| reason.starts_with(SLOW))
+    }
+}
+
 /// The service, seen from outside.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Server {
@@ -50,6 +69,9 @@ pub struct Server {
     pub busy: f64,
     /// What others took of that core, in per cent.
     pub stolen: f64,
+    /// That of its core, while it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Speed>,
     pub resident_before_mib: f64,
     pub resident_after_mib: f64,
     pub start_seconds: f64,

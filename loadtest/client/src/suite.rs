@@ -1,5 +1,6 @@
 //! `iamd-load suite`: servers in turn, each on a core of its own, each measured in the same way.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,7 +15,9 @@ use crate::load::drive::{Moment, Plan, drive};
 use crate::load::progress::short;
 use crate::load::record::Measured;
 use crate::sample::{self, Counters, Sample, Server, Session};
+use crate::speed::Watch;
 
+mod counting;
 pub mod peers;
 pub mod reload;
 mod rows;
@@ -41,6 +44,9 @@ pub struct Bench {
     /// A run counts if the server used so much of its core (where it is to be saturated), in per cent
     #[arg(long, default_value_t = 95.0, value_name = "PERCENT", env = "MIN_CPU")]
     min_busy: f64,
+    /// A run counts if the server's core had at least this share of its full speed, in per cent
+    #[arg(long, default_value_t = 90.0, value_name = "PERCENT", env = "MIN_SPEED")]
+    min_speed: f64,
     #[arg(long, default_value = "target/release/iamd", value_name = "FILE", env = "IAMD")]
     iamd: PathBuf,
     #[arg(long, default_value = "loadtest/null/target/release/iamd-null", value_name = "FILE", env = "NULL")]
@@ -54,6 +60,9 @@ pub struct Bench {
     /// More flags of `iamd serve`, such as `--cache-size=0`
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     iamd_flag: Vec<String>,
+    /// The most that the server's core was seen to give since this began; 0 until it is calibrated.
+    #[arg(skip)]
+    full_speed: Cell<f64>,
 }
 
 /// Arguments of `suite`.
@@ -119,7 +128,9 @@ impl Bench {
         if let Some(program) = command.first_mut() {
             *program = "iamd-load".to_owned();
         }
-        sample::append(&file, &Session { began, machine, command: command.join(" ") })?;
+        let min_speed = Some(self.min_speed);
+        sample::append(&file, &Session { began, machine, command: command.join(" "), min_speed })?;
+        self.calibrate()?;
         Ok(file)
     }
 
@@ -128,26 +139,10 @@ impl Bench {
         let world = self.world(&row.world(size))?;
         let title = if row.sizes.len() > 1 { format!("{} ({size})", row.title) } else { row.title.to_owned() };
         println!("\n{}: {title}", row.name);
-        let targets = row.targets();
-        let mut rates: Vec<Vec<f64>> = vec![Vec::new(); targets.len()];
-        let mut wrong = 0;
-        for round in 1..=2 * self.rounds {
-            for (target, rates) in targets.iter().zip(&mut rates) {
-                if rates.len() >= self.rounds as usize {
-                    continue;
-                }
-                let mut sample = self.measure(row, target, &world, round)?;
-                sample.size = row.size_of(size);
-                wrong += u32::from(faults(&sample).is_some());
-                if sample.discarded.is_none() {
-                    rates.push(sample.measured.decisions_per_second());
-                }
-                println!("{}", line(&sample));
-                sample::append(output, &sample)?;
-            }
-        }
-        summary(&targets, &rates);
-        Ok(wrong)
+        self.in_turn(&row.targets(), output, |target, round| {
+            let sample = self.measure(row, target, &world, round)?;
+            Ok(Sample { size: row.size_of(size), ..sample })
+        })
     }
 
     /// Generates what a measurement needs, once.
@@ -196,6 +191,7 @@ impl Bench {
             bodies.expected.clear();
         }
         let name = format!("{} {target} {round}", row.name);
+        self.wait_until_fast()?;
         let began = host::timestamp();
         let (measured, mut server, _) = self.under_load(&plan, &bodies, &name, &running)?;
         server.command = format!("taskset -c {} {}", self.server_core, running.command);
@@ -211,7 +207,7 @@ impl Bench {
             discarded: None,
             reloads: Vec::new(),
         };
-        sample.discarded = faults(&sample).or_else(|| self.idle(&sample, row.saturates));
+        sample.discarded = self.judge(&sample, row.saturates);
         Ok(sample)
     }
 
@@ -224,20 +220,24 @@ impl Bench {
         running: &Running,
     ) -> Result<(Measured, Server, Instant), String> {
         let mut server = Server { start_seconds: running.start_seconds, ..Server::default() };
-        let (mut meter, mut before, mut since) = (None, Ok(None), Instant::now());
+        let (mut meter, mut watch, mut before, mut since) = (None, None, Ok(None), Instant::now());
         let measured = drive(plan, bodies, name, &mut |moment| match moment {
             Moment::Began => {
                 before = running.counters();
                 server.resident_before_mib = host::resident_mib(running.process());
+                watch = Some(Watch::start(self.server_core));
                 meter = Some(Meter::start(self.server_core, running.process()));
                 since = Instant::now();
             }
             Moment::Ended => {
+                watch.iter_mut().for_each(Watch::end);
                 if let Some(meter) = meter {
                     (server.busy, server.stolen) = meter.stop();
                 }
             }
         })?;
+        server.speed = watch.map(Watch::speed).transpose()?;
+        server.speed.into_iter().for_each(|speed| self.saw(speed));
         server.resident_after_mib = host::resident_mib(running.process());
         server.counters = running.counters()?.zip(before?).map(|(after, before)| Counters {
             // What the warm-up had to learn is not the run's.
@@ -247,12 +247,6 @@ impl Bench {
             ..after
         });
         Ok((measured, server, since))
-    }
-
-    fn idle(&self, sample: &Sample, saturates: bool) -> Option<String> {
-        let server = sample.server.as_ref()?;
-        let idle = saturates && server.busy < self.min_busy;
-        idle.then(|| format!("the server had {:.0} % of its core", server.busy))
     }
 }
 
@@ -276,8 +270,8 @@ fn faults(sample: &Sample) -> Option<String> {
     None
 }
 
-/// A run, for the terminal.
-fn line(sample: &Sample) -> String {
+/// A run, for the terminal; `speed` is that of the server's core, in per cent.
+fn line(sample: &Sample, speed: Option<f64>) -> String {
     let (measured, latency) = (&sample.measured, &sample.measured.latency);
     let mut text = format!(
         "{:>3}  {:<6} {:>9.0} decisions/s  p50 {:>8}  p99 {:>8}  p99.9 {:>8}",
@@ -294,6 +288,9 @@ fn line(sample: &Sample) -> String {
             text.push_str(&format!("  hits {:.1} %", counters.hit_share()));
         }
     }
+    if let Some(speed) = speed {
+        text.push_str(&format!("  speed {speed:.0} %"));
+    }
     if let Some(reason) = &sample.discarded {
         text.push_str(&format!("  not counted: {reason}"));
     }
@@ -301,10 +298,12 @@ fn line(sample: &Sample) -> String {
 }
 
 /// Medians, least and most, and the ratio.
-fn summary(targets: &[&str], rates: &[Vec<f64>]) {
+fn summary(targets: &[&str], samples: &[Sample]) {
     let mut medians = Vec::new();
-    for (target, rates) in targets.iter().zip(rates) {
-        let Some((median, least, most)) = spread(rates) else {
+    for target in targets {
+        let counted = samples.iter().filter(|sample| sample.target == *target && sample.discarded.is_none());
+        let rates: Vec<f64> = counted.map(|sample| sample.measured.decisions_per_second()).collect();
+        let Some((median, least, most)) = spread(&rates) else {
             println!("     {target:<6} no run counts");
             continue;
         };

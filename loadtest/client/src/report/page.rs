@@ -71,7 +71,21 @@ fn heading(results: &Results) -> String {
         session.began
     );
     out.push_str("\nOne core for the service, another for the generator. A run counts if every call was answered OK, every decision was the expected one, and iamd's own counters agree.\n");
+    full_speed(&mut out, results);
     out
+}
+
+/// The rule about the core's speed, if there was one.
+fn full_speed(out: &mut String, results: &Results) {
+    let Some(least) = results.sessions.iter().find_map(|session| session.min_speed) else { return };
+    let slow = results.samples.iter().filter(|sample| sample.was_slow()).count();
+    let _ = writeln!(
+        out,
+        "Besides, the service's core had to have at least {least:.0} % of its full speed, by a little work that is always the \
+         same, every 20 ms, on that core; full speed is that of the best half second that the session had seen when a measurement \
+         ended. The same for every service; {slow} of {} runs do not count for it.",
+        results.samples.len()
+    );
 }
 
 /// Median, least and most, and how many.
@@ -204,6 +218,10 @@ fn commands(out: &mut String, results: &Results) {
     for row in results.rows() {
         for sample in results.samples.iter().filter(|sample| sample.row == row) {
             let Some(server) = &sample.server else { continue };
+            // Of `run`, which starts none.
+            if server.command.is_empty() {
+                continue;
+            }
             if !shown.contains(&server.command.as_str()) {
                 shown.push(&server.command);
                 let _ = writeln!(out, "{}", server.command);

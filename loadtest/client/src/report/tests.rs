@@ -10,6 +10,7 @@ use crate::load::bodies::Method;
 use crate::load::drive::Plan;
 use crate::load::record::{Measured, Recorder};
 use crate::sample::{Counters, Server};
+use crate::speed::Speed;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -57,6 +58,7 @@ fn sample(row: &str, target: &str, round: u32, size: Option<(&str, u64)>, spacin
         server: Some(Server {
             command: format!("taskset -c 0 {target}"),
             busy: 99.0,
+            speed: Some(Speed { mean: 9_900.0, best: Some(10_000.0) }),
             resident_before_mib: 10.0,
             resident_after_mib: 12.0,
             start_seconds: 0.25,
@@ -79,6 +81,7 @@ fn results() -> Results {
         discarded: Some("the server had 80 % of its core".to_owned()),
         ..sample("unary-cached", "iamd", 4, None, 20_000)
     });
+    samples.push(Sample { discarded: Some(sample::slow(55.0)), ..sample("unary-cached", "iamd", 5, None, 20_000) });
     for (size, spacing) in [(100, 12_000), (1000, 12_500), (10_000, 14_000)] {
         samples.push(sample("statements-new", "iamd", 1, Some(("statements", size)), spacing));
         samples.push(sample("principals-cached", "iamd", 1, Some(("principals", size)), spacing));
@@ -95,7 +98,8 @@ fn results() -> Results {
         rustc: "rustc 1.88.0".to_owned(),
         commit: "0123456".to_owned(),
     };
-    let session = Session { began: "2026-11-22T13:00:00Z".to_owned(), machine, command: "iamd-load suite".to_owned() };
+    let began = "2026-11-22T13:00:00Z".to_owned();
+    let session = Session { began, machine, command: "iamd-load suite".to_owned(), min_speed: Some(90.0) };
     Results { sessions: vec![session], samples }
 }
 
@@ -131,4 +135,21 @@ fn results_come_back_as_they_were_written() {
     assert_eq!(samples[0].measured, results.samples[0].measured);
     std::fs::write(&file, "{\"row\": 1}\n").unwrap();
     assert!(sample::read(&file).unwrap_err().contains("raw.jsonl:1: neither session nor sample"));
+}
+
+/// Lines as they were before cores were watched.
+#[test]
+fn old_results_are_read_and_have_no_rule_about_speed() {
+    let mut results = results();
+    results.sessions[0].min_speed = None;
+    results.samples.iter_mut().filter_map(|one| one.server.as_mut()).for_each(|server| server.speed = None);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("raw.jsonl");
+    sample::append(&file, &results.sessions[0]).unwrap();
+    results.samples.iter().for_each(|one| sample::append(&file, one).unwrap());
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("speed\":"));
+    let (sessions, samples) = sample::read(&file).unwrap();
+    assert_eq!(samples.len(), results.samples.len());
+    let (_, page) = files(&Results { sessions, samples }).swap_remove(0);
+    assert!(page.contains("A run counts if") && !page.contains("of its full speed, by"));
 }

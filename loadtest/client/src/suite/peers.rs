@@ -7,9 +7,9 @@ use std::process::Command;
 use clap::Args;
 use serde::Deserialize;
 
+use super::Bench;
 use super::rows::{ROWS, base};
 use super::server::Launch;
-use super::{Bench, faults, line, summary};
 use crate::generate::GenerateArgs;
 use crate::host;
 use crate::http2::socket::Address;
@@ -17,7 +17,8 @@ use crate::load::answer::Service;
 use crate::load::bodies::{Bodies, Method};
 use crate::load::drive::Plan;
 use crate::load::record::{Latency, Measured};
-use crate::sample::{self, Sample, Server};
+use crate::sample::{Sample, Server};
+use crate::speed::Watch;
 
 /// Arguments of `peers`.
 #[derive(Debug, Args)]
@@ -62,23 +63,10 @@ pub fn run(args: &PeersArgs) -> Result<(), String> {
             args.users,
             peers.join(", ")
         );
-        let mut rates = vec![Vec::new(); peers.len()];
-        for round in 1..=2 * args.bench.rounds {
-            for (peer, rates) in peers.iter().zip(&mut rates) {
-                if rates.len() >= args.bench.rounds as usize {
-                    continue;
-                }
-                let mut sample = args.measure(peer, row, (connections, streams), &world, round)?;
-                wrong += u32::from(faults(&sample).is_some());
-                sample.discarded = faults(&sample).or_else(|| args.bench.idle(&sample, connections > 1));
-                if sample.discarded.is_none() {
-                    rates.push(sample.measured.decisions_per_second());
-                }
-                println!("{}", line(&sample));
-                sample::append(&output, &sample)?;
-            }
-        }
-        summary(&peers, &rates);
+        wrong += args.bench.in_turn(&peers, &output, |peer, round| {
+            let sample = args.measure(peer, row, (connections, streams), &world, round)?;
+            Ok(Sample { discarded: args.bench.judge(&sample, connections > 1), ..sample })
+        })?;
     }
     println!("raw results: {}", output.display());
     if wrong > 0 { Err(format!("{wrong} runs had errors or wrong decisions")) } else { Ok(()) }
@@ -130,6 +118,7 @@ impl PeersArgs {
             let bodies = Bodies::read(&world.join(requests), service, Method::Unary, 1)?;
             plan.warm_up = if plan.each_new { 2000 } else { bodies.count() as u64 };
             let running = launch.start(bench.server_core, &bench.work.join(format!("{peer}.log")))?;
+            bench.wait_until_fast()?;
             let (measured, mut server, _) =
                 bench.under_load(&plan, &bodies, &format!("{row} {peer} {round}"), &running)?;
             server.command = format!("taskset -c {} {}", bench.server_core, running.command);
@@ -183,16 +172,21 @@ impl PeersArgs {
         let (program, directory) = (self.program("cedar"), world.join("cedar"));
         let core = self.bench.server_core.to_string();
         let seconds = self.bench.duration.to_string();
+        self.bench.wait_until_fast()?;
+        // With what it does before it counts: when that ends is not known here.
+        let watch = Watch::start(self.bench.server_core);
         let output = Command::new("taskset")
             .args(["-c", &core])
             .arg(&program)
             .args([directory.as_os_str(), seconds.as_ref()])
             .output()
             .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        let speed = watch.speed()?;
+        self.bench.saw(speed);
         let said: Cedar = serde_json::from_slice(&output.stdout)
             .map_err(|_| format!("cedar failed: {}", String::from_utf8_lossy(&output.stderr).trim()))?;
         let command = format!("taskset -c {core} {} {} {seconds}", program.display(), directory.display());
-        Ok((said.measured(), Server { command, busy: said.busy, ..Server::default() }))
+        Ok((said.measured(), Server { command, busy: said.busy, speed: Some(speed), ..Server::default() }))
     }
 }
 

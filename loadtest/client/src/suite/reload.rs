@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::counting::{one_more, outcome};
 use super::rows::{ROWS, base};
 use super::server::Running;
-use super::{Bench, faults, line};
+use super::{Bench, faults};
 use crate::generate::GenerateArgs;
 use crate::host;
 use crate::load::answer::Service;
@@ -49,33 +50,40 @@ pub fn run(args: &ReloadArgs) -> Result<(), String> {
     let _ = std::fs::remove_file(args.bench.work.join(&directory).join("parameters.json"));
     let world = GenerateArgs { directory, policies: args.policies, users: args.users, changed: true, ..base() };
     let world = args.bench.world(&world)?;
-    let mut wrong = 0;
     println!("\nreload: every {} s, {} policies, {} users", args.every, args.policies, args.users);
-    let mut counted = 0;
-    for round in 1..=2 * args.bench.rounds {
-        if counted >= args.bench.rounds {
+    let mut samples = Vec::new();
+    let outcome = until_enough(args, &world, &mut samples);
+    samples.iter().try_for_each(|sample| sample::append(&output, sample))?;
+    outcome?;
+    let wrong = samples.iter().filter(|sample| faults(sample).is_some()).count();
+    println!("raw results: {}", output.display());
+    if wrong > 0 { Err(format!("{wrong} runs had errors or wrong decisions")) } else { Ok(()) }
+}
+
+/// Pairs of runs, until there are enough of which both count.
+fn until_enough(args: &ReloadArgs, world: &Path, samples: &mut Vec<Sample>) -> Result<(), String> {
+    for round in 1.. {
+        let pairs = samples.chunks(2).filter_map(|pair| pair.iter().map(outcome).max());
+        if !one_more(args.bench.rounds, pairs) {
             break;
         }
         // One server for both, so that its memory can be compared.
-        let launch = args.bench.launch("iamd", &world, false);
+        let launch = args.bench.launch("iamd", world, false);
         let running = launch.start(args.bench.server_core, &args.bench.work.join("iamd.log"))?;
-        let mut idle = false;
         for target in ["steady", "reloading"] {
             let mut plan = ROWS[0].plan(&launch.address, args.bench.duration);
             plan.interval_seconds = INTERVAL;
             plan.rate = args.rate;
             plan.warm_up = 20_000;
-            let mut sample = measure(args, &plan, target, round, &world, &running)?;
-            wrong += u32::from(faults(&sample).is_some());
-            sample.discarded = faults(&sample).or_else(|| args.bench.idle(&sample, args.rate.is_none()));
-            idle |= sample.discarded.is_some();
-            println!("{}{}", line(&sample), said(&sample));
-            sample::append(&output, &sample)?;
+            args.bench.wait_until_fast()?;
+            let mut sample = measure(args, &plan, target, round, world, &running)?;
+            sample.discarded = args.bench.judge(&sample, args.rate.is_none());
+            println!("{}{}", args.bench.line(&sample), said(&sample));
+            samples.push(sample);
+            args.bench.judge_again(samples);
         }
-        counted += u32::from(!idle);
     }
-    println!("raw results: {}", output.display());
-    if wrong > 0 { Err(format!("{wrong} runs had errors or wrong decisions")) } else { Ok(()) }
+    Ok(())
 }
 
 fn measure(
