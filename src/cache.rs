@@ -4,10 +4,10 @@
 //! belongs to; an entry is found by comparing all of its key. `docs/cache.md` has the figures that this form was
 //! chosen by.
 //!
-//! **Hostile requests** cannot make it slow, nor make it lie. The hash is fast, not cryptographic, and seeded at random
-//! for each cache; but nothing depends on its strength: who finds keys that collide has them share one set of six
-//! slots, where they evict each other. A look-up compares at most six keys, whatever was inserted, and it compares them in
-//! full, so that a collision cannot lend one request the answer of another.
+//! **Hostile requests** cannot make it slow, nor make it lie. The hash is fast, not cryptographic, and seeded at random for
+//! each engine; but nothing depends on its strength: who finds keys that collide has them share one set of six slots,
+//! where they evict each other. A look-up compares at most six keys, whatever was inserted, and it compares them in full, so
+//! that a collision cannot lend one request the answer of another.
 
 mod entry;
 mod key;
@@ -23,6 +23,7 @@ use crate::access::Outcome;
 use entry::Entry;
 pub use entry::explanation_bytes;
 pub use key::{Key, Keys};
+pub use table::Place;
 use table::{Put, Table};
 
 /// A bounded map from whole requests to outcomes. Readers never wait.
@@ -81,19 +82,19 @@ const NEAR_SETS: usize = 8 * 1024;
 impl DecisionCache {
     /// A cache of at most this many bytes; 0 turns it off.
     pub fn new(budget_bytes: usize) -> Self {
-        Self::with_sets(budget_bytes, 0)
+        Self::with_sets(budget_bytes, foldhash::fast::RandomState::default(), 0)
     }
 
-    /// An empty one of the same size, whose table has grown already for as many entries.
+    /// An empty one of the same size, whose table has grown already for as many entries. Keys have the same places in it.
     pub fn successor(&self) -> Self {
-        Self::with_sets(self.budget_bytes, self.entries().div_ceil(ENTRIES_PER_SET))
+        Self::with_sets(self.budget_bytes, self.hasher.clone(), self.entries().div_ceil(ENTRIES_PER_SET))
     }
 
-    fn with_sets(budget_bytes: usize, sets: usize) -> Self {
+    fn with_sets(budget_bytes: usize, hasher: foldhash::fast::RandomState, sets: usize) -> Self {
         let table = Table::new(budget_bytes / SET_SHARE_BYTES, sets);
         let fixed_bytes = table.bytes().min(budget_bytes);
         let tally = Tally { bytes: AtomicUsize::new(fixed_bytes), ..Tally::default() };
-        Self { budget_bytes, hasher: foldhash::fast::RandomState::default(), table, tally }
+        Self { budget_bytes, hasher, table, tally }
     }
 
     /// Whether it remembers anything at all.
@@ -111,17 +112,24 @@ impl DecisionCache {
         Keys::new(&self.hasher)
     }
 
-    /// What is remembered for each of these keys. Their sets are fetched from memory at once, unless they are near; one after the
-    /// other, each would be waited for.
+    /// What is remembered for each of these keys. Their sets are fetched from memory first, unless they are near.
     pub fn get_all<const N: usize>(&self, keys: &ArrayVec<Key<'_>, N>) -> ArrayVec<Option<Outcome>, N> {
-        // Asked once: on x86, by instructions that every processor has, `leading_zeros` would have each look wait for the one before.
+        if self.table.set_count() > NEAR_SETS {
+            self.fetch(keys.iter().map(Key::place));
+        }
         let numbering = self.table.numbering();
         let set = |key: &Key<'_>| self.table.set_at(numbering.index(key.place));
-        if self.table.set_count() > NEAR_SETS {
-            std::hint::black_box(keys.iter().filter_map(set).fold(0, |all, set| all ^ set.tags()));
-        }
         let found = |key: &Key<'_>| set(key)?.find(key.place.tag, |entry| entry::answer(entry, key));
         keys.iter().map(found).collect()
+    }
+
+    /// Fetches from memory what is looked at first for the keys of these places, all of it at once; one after the other, each would
+    /// be waited for.
+    pub fn fetch(&self, places: impl Iterator<Item = Place>) {
+        // Asked once: on x86, by instructions that every processor has, `leading_zeros` would have each look wait for the one before.
+        let numbering = self.table.numbering();
+        let set = |place| self.table.set_at(numbering.index(place));
+        std::hint::black_box(places.filter_map(set).fold(0, |all, set| all ^ set.tags()));
     }
 
     /// The outcome remembered for exactly this key.

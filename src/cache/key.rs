@@ -26,8 +26,18 @@ impl<'a> Key<'a> {
         self.message
     }
 
+    /// Of a message whose place is known, see [`Key::place`]. In the place of another one it is not found.
+    pub fn at(place: Place, message: &'a [u8]) -> Self {
+        Self { message, place, any_order: false }
+    }
+
+    /// Where its decision belongs: in a cache, and in those that succeed it.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
     pub(super) fn of(message: &'a [u8], hasher: &RandomState) -> Self {
-        Self { message, place: place(message, hasher), any_order: false }
+        Self::at(place(message, hasher), message)
     }
 
     /// Of an `IsAuthorizedRequest` whose fields mean the same in any order, but for its only list, the session policies: no
@@ -90,7 +100,7 @@ impl<'c, 'm> Keys<'c, 'm> {
         }
         let behind = sum_while(&mut pieces, self.hasher, |_| true);
         let sum = before.wrapping_add(self.sum).wrapping_add(behind);
-        Key { message, place: sum.into(), any_order: false }
+        Key::at(sum.into(), message)
     }
 
     fn learn_context(&mut self, pieces: &mut Pieces<'m>) {

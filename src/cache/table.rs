@@ -129,8 +129,8 @@ impl Numbering {
 const SEGMENT_OVERHEAD_BYTES: usize = size_of::<OnceLock<Box<[Set]>>>() + 64;
 
 /// Where a key belongs, by its hash.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
     /// Says which set.
     pub(super) hash: u32,
     /// Tells the slots of a set apart; of bits that do not say which set, or it would be the same for all in a set.

@@ -104,7 +104,7 @@ fn an_unused_cache_takes_next_to_nothing_and_grows_with_use() {
 #[test]
 fn a_successor_is_empty_and_has_grown_as_far_as_it_is_used() {
     let (few, many) = (DecisionCache::new(64 << 20), DecisionCache::new(64 << 20));
-    insert(&few, "key", &plain(Decision::Allow));
+    insert(&few, "key 1", &plain(Decision::Allow));
     (0..20_000).for_each(|n| insert(&many, format!("key {n}"), &plain(Decision::Allow)));
     let sets = [&few, &many].map(|cache| {
         let next = cache.successor();
@@ -113,6 +113,8 @@ fn a_successor_is_empty_and_has_grown_as_far_as_it_is_used() {
         next.table.set_count()
     });
     assert_eq!(sets, [256, many.entries().div_ceil(2)]);
+    let place = few.successor().key(b"key 1").place();
+    assert_eq!(few.get(&Key::at(place, b"key 1")), Some(plain(Decision::Allow)));
     assert!(!DecisionCache::new(0).successor().is_enabled());
 }
 

@@ -58,6 +58,11 @@ impl Calls {
         Self { peer, ..self.clone() }
     }
 
+    /// Fetches from memory what the calls that this thread has read will look at: all of it at once.
+    pub fn fetch(&self) {
+        self.authorization.fetch();
+    }
+
     /// A call, from its head on.
     pub fn call<B: RequestBody>(&self, request: Request<B>) -> CallFuture<B> {
         let rpc = Rpc::of(request.uri().path());

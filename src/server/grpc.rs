@@ -3,10 +3,11 @@
 //! Written on HTTP itself rather than on tonic's server: a decision takes less time than tonic's way to a handler and back,
 //! and requests can be looked up as they lie in their bytes.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -24,7 +25,7 @@ use super::messages::{self, HEAD_BYTES, Messages, RequestBody, begin};
 use super::rarely::Rarely;
 use super::traced::Notes;
 use crate::access::Outcome;
-use crate::cache::{Key, Keys};
+use crate::cache::{Key, Keys, Place as CachePlace};
 use crate::config::RequestLimits;
 use crate::decision_log::Place;
 use crate::engine::{Active, Answer, Engine};
@@ -41,6 +42,14 @@ const TURN_BYTES: usize = 64 * 1024;
 /// Answers of a stream are handed over when they have so many bytes, or when no more requests are there.
 const FRAME_BYTES: usize = 16 * 1024;
 
+/// So many of the calls that arrive together are fetched for together; few clients have more under way on a connection.
+const FETCHED: usize = 128;
+
+thread_local! {
+    /// Places in the cache of the unary calls that were read. What a fault leaves here is fetched in vain.
+    static READ: RefCell<ArrayVec<CachePlace, FETCHED>> = const { RefCell::new(ArrayVec::new_const()) };
+}
+
 /// The service.
 #[derive(Debug)]
 pub struct Authorization {
@@ -53,6 +62,17 @@ impl Authorization {
     /// The service, on what decides.
     pub fn new(engine: Arc<Engine>, state: Arc<State>, limits: RequestLimits) -> Self {
         Self { engine, state, limits }
+    }
+
+    /// Fetches from memory the places in the cache of the unary calls that this thread has read and not answered yet. One after
+    /// the other, each would be waited for.
+    pub fn fetch(&self) {
+        READ.with_borrow_mut(|places| {
+            if places.len() > 1 {
+                self.engine.load().cache.fetch(places.iter().copied());
+            }
+            places.clear();
+        });
     }
 
     fn decider<'s, 'm>(&'s self, active: &'s Active) -> Decider<'s, 'm> {
@@ -129,6 +149,8 @@ impl<B: RequestBody> OneMessage<B> {
 pub struct Unary<B> {
     authorization: Arc<Authorization>,
     request: OneMessage<B>,
+    /// Its message, if it has come with the head, as most do.
+    read: Option<Result<(Bytes, CachePlace), Status>>,
     hearers: Hearers,
 }
 
@@ -136,7 +158,24 @@ impl<B: RequestBody> Unary<B> {
     /// With the body of its request, and who hears what was decided.
     pub fn new(authorization: Arc<Authorization>, body: B, hearers: Hearers) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
-        Self { authorization, request, hearers }
+        let mut call = Self { authorization, request, read: None, hearers };
+        // If it is yet to come, it is waited for when the call is polled.
+        if let Poll::Ready(read) = call.poll_message(&mut Context::from_waker(Waker::noop())) {
+            if let Ok((_, place)) = &read {
+                READ.with_borrow_mut(|places| places.try_push(*place).unwrap_or_default());
+            }
+            call.read = Some(read);
+        }
+        call
+    }
+
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Result<(Bytes, CachePlace), Status>> {
+        if let Some(read) = self.read.take() {
+            return Poll::Ready(read);
+        }
+        let message = ready!(self.request.poll(context))?;
+        let place = self.authorization.engine.load().cache.key(&message).place();
+        Poll::Ready(Ok((message, place)))
     }
 
     /// What is left of its request.
@@ -150,12 +189,12 @@ impl<B: RequestBody> Unary<B> {
         context: &mut Context<'_>,
         refuse: impl FnOnce() -> Result<(), Status>,
     ) -> Poll<Result<Bytes, Status>> {
-        let message = ready!(self.request.poll(context))?;
+        let (message, place) = ready!(self.poll_message(context))?;
         refuse()?;
         let active = self.authorization.engine.load();
         let asked = Asked { hearers: &self.hearers, place: Place::Alone };
         let mut decider = self.authorization.decider(&active);
-        let answer = self.authorization.answer(&mut decider, &active.cache.key(&message), None, asked);
+        let answer = self.authorization.answer(&mut decider, &Key::at(place, &message), None, asked);
         let answer = answer.map_err(|refusal| refusal.status())?;
         self.authorization.state.metrics.decided(&answer);
         Poll::Ready(Ok(answers::with(&answer.outcome, active.snapshot.version, Form::Framed, Bytes::clone)))

@@ -46,7 +46,9 @@ pub struct Gather;
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Gather {
     fn execute(&self, call: F) {
-        ARRIVED.with_borrow_mut(|arrived| arrived.push(Box::pin(call)));
+        // Moved but once, to where it stays.
+        let call = Box::pin(call);
+        ARRIVED.with_borrow_mut(|arrived| arrived.push(call));
     }
 }
 
@@ -134,8 +136,8 @@ where
         .auto_date_header(false);
     let usage = Arc::clone(connection.usage());
     let life = Life::Open(Rarely::new(end_of_calls(*limits, Arc::clone(&usage), stopped)));
-    let http = Box::pin(builder.serve_connection(TokioIo::new(connection), calls));
-    Serving { http, life, usage, write_timeout: limits.write_timeout, drained: None }
+    let http = Box::pin(builder.serve_connection(TokioIo::new(connection), calls.clone()));
+    Serving { http, calls, life, usage, write_timeout: limits.write_timeout, drained: None }
 }
 
 type Http = http2::Connection<TokioIo<Connection>, Calls, Gather>;
@@ -143,6 +145,7 @@ type Http = http2::Connection<TokioIo<Connection>, Calls, Gather>;
 /// A connection that is served.
 pub struct Serving {
     http: Pin<Box<Http>>,
+    calls: Calls,
     life: Life,
     usage: Arc<Use>,
     write_timeout: Duration,
@@ -183,6 +186,7 @@ impl Serving {
     /// Answers what was read; whether there was anything.
     fn answer_arrived(&mut self) -> bool {
         queue::begin(self.drained);
+        self.calls.fetch();
         let any = answer_arrived(&self.usage, self.write_timeout);
         if any {
             self.usage.note_calls();
