@@ -102,8 +102,8 @@ impl<'a> AccessRequest<'a> {
         }
     }
 
-    /// Nobody asks who they are: to become another one. (A request is too large to be moved from hand to hand, as it would be out
-    /// of a `Result`.)
+    /// Nobody asks for what only the authenticated are told: to become another one. (A request is too large to be moved from hand
+    /// to hand, as it would be out of a `Result`.)
     #[inline]
     pub fn of_nobody() -> Self {
         Self {

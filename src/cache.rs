@@ -76,7 +76,8 @@ const LARGEST_ENTRY_FLOOR_BYTES: usize = 4096;
 /// budget and with entries of 300 bytes a set holds three, so one visit is the rule.
 const VISITS_PER_INSERT: usize = 32;
 
-/// A table of so many sets, half a megabyte, stays in the processor's own cache.
+/// A table of so many sets, half a megabyte, stays in the processor's own cache while batches are decided. Where calls are, HTTP/2's
+/// work comes in between and takes its room.
 const NEAR_SETS: usize = 8 * 1024;
 
 impl DecisionCache {
@@ -112,11 +113,12 @@ impl DecisionCache {
         Keys::new(&self.hasher)
     }
 
-    /// What is remembered for each of these keys. Their sets are fetched from memory first, unless they are near.
+    /// What is remembered for each of these keys. Their sets are fetched from memory first, unless all sets are near.
     pub fn get_all<const N: usize>(&self, keys: &ArrayVec<Key<'_>, N>) -> ArrayVec<Option<Outcome>, N> {
         if self.table.set_count() > NEAR_SETS {
             self.fetch(keys.iter().map(Key::place));
         }
+        // Asked once, as in `fetch`.
         let numbering = self.table.numbering();
         let set = |key: &Key<'_>| self.table.set_at(numbering.index(key.place));
         let found = |key: &Key<'_>| set(key)?.find(key.place.tag, |entry| entry::answer(entry, key));

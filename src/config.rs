@@ -119,6 +119,23 @@ pub struct Limits {
     pub overload: Overload,
 }
 
+#[cfg(test)]
+impl Limits {
+    /// Which few tests reach.
+    pub fn of_a_test() -> Self {
+        Self {
+            connections: 10,
+            streams_per_connection: 1,
+            in_flight: 1,
+            request_timeout: Duration::ZERO,
+            request_bytes: 1 << 20,
+            request: RequestLimits::default(),
+            connection: ConnectionLimits::default(),
+            overload: Overload::default(),
+        }
+    }
+}
+
 /// What one request may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {

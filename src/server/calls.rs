@@ -58,9 +58,9 @@ impl Calls {
         Self { peer, ..self.clone() }
     }
 
-    /// Fetches from memory what the calls that this thread has read will look at: all of it at once.
-    pub fn fetch(&self) {
-        self.authorization.fetch();
+    /// What answers the calls of AuthorizationService.
+    pub fn authorization(&self) -> &Arc<Authorization> {
+        &self.authorization
     }
 
     /// A call, from its head on.

@@ -42,11 +42,15 @@ const TURN_BYTES: usize = 64 * 1024;
 /// Answers of a stream are handed over when they have so many bytes, or when no more requests are there.
 const FRAME_BYTES: usize = 16 * 1024;
 
-/// So many of the calls that arrive together are fetched for together; few clients have more under way on a connection.
+/// Unary calls of a connection that are fetched for together: as many as it may have under way by default. The others wait for
+/// memory one by one.
 const FETCHED: usize = 128;
 
+/// Of longer messages nothing is fetched: to hash them takes time, which a call that is refused must not cost.
+const FETCHED_BYTES: usize = 4096;
+
 thread_local! {
-    /// Places in the cache of the unary calls that were read. What a fault leaves here is fetched in vain.
+    /// Places in the cache of the unary calls that this thread has read. What a fault leaves here is fetched in vain.
     static READ: RefCell<ArrayVec<CachePlace, FETCHED>> = const { RefCell::new(ArrayVec::new_const()) };
 }
 
@@ -64,15 +68,19 @@ impl Authorization {
         Self { engine, state, limits }
     }
 
-    /// Fetches from memory the places in the cache of the unary calls that this thread has read and not answered yet. One after
-    /// the other, each would be waited for.
+    /// Fetches from memory what the unary calls that this thread has read, and will answer now, look at first in the cache.
     pub fn fetch(&self) {
         READ.with_borrow_mut(|places| {
             if places.len() > 1 {
-                self.engine.load().cache.fetch(places.iter().copied());
+                self.engine.load().cache.fetch(places.drain(..));
             }
             places.clear();
         });
+    }
+
+    /// Where the decision of a message belongs in the cache.
+    fn place(&self, message: &[u8]) -> CachePlace {
+        self.engine.load().cache.key(message).place()
     }
 
     fn decider<'s, 'm>(&'s self, active: &'s Active) -> Decider<'s, 'm> {
@@ -149,8 +157,10 @@ impl<B: RequestBody> OneMessage<B> {
 pub struct Unary<B> {
     authorization: Arc<Authorization>,
     request: OneMessage<B>,
-    /// Its message, if it has come with the head, as most do.
-    read: Option<Result<(Bytes, CachePlace), Status>>,
+    /// Its message, if that has come with the head, as most do.
+    read: Option<Result<Bytes, Status>>,
+    /// Where its decision belongs in the cache, if that is known.
+    place: Option<CachePlace>,
     hearers: Hearers,
 }
 
@@ -158,24 +168,28 @@ impl<B: RequestBody> Unary<B> {
     /// With the body of its request, and who hears what was decided.
     pub fn new(authorization: Arc<Authorization>, body: B, hearers: Hearers) -> Self {
         let request = OneMessage::new(body, authorization.state.request_bytes);
-        let mut call = Self { authorization, request, read: None, hearers };
-        // If it is yet to come, it is waited for when the call is polled.
-        if let Poll::Ready(read) = call.poll_message(&mut Context::from_waker(Waker::noop())) {
-            if let Ok((_, place)) = &read {
-                READ.with_borrow_mut(|places| places.try_push(*place).unwrap_or_default());
-            }
-            call.read = Some(read);
+        let mut call = Self { authorization, request, read: None, place: None, hearers };
+        // A fault here would end the connection, and not this call alone.
+        let read = catch_unwind(AssertUnwindSafe(|| call.read()));
+        if read.is_err() {
+            call.read = Some(Err(Refusal::Internal.status()));
         }
         call
     }
 
-    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Result<(Bytes, CachePlace), Status>> {
-        if let Some(read) = self.read.take() {
-            return Poll::Ready(read);
+    /// Takes the message, if it is there: else it is waited for when the call is polled.
+    fn read(&mut self) {
+        let Poll::Ready(read) = self.request.poll(&mut Context::from_waker(Waker::noop())) else { return };
+        if let Some(message) = read.as_ref().ok().filter(|message| message.len() <= FETCHED_BYTES) {
+            let place = self.authorization.place(message);
+            self.place = Some(place);
+            READ.with_borrow_mut(|places| {
+                if !places.is_full() {
+                    places.push(place);
+                }
+            });
         }
-        let message = ready!(self.request.poll(context))?;
-        let place = self.authorization.engine.load().cache.key(&message).place();
-        Poll::Ready(Ok((message, place)))
+        self.read = Some(read);
     }
 
     /// What is left of its request.
@@ -189,8 +203,12 @@ impl<B: RequestBody> Unary<B> {
         context: &mut Context<'_>,
         refuse: impl FnOnce() -> Result<(), Status>,
     ) -> Poll<Result<Bytes, Status>> {
-        let (message, place) = ready!(self.poll_message(context))?;
+        let message = match self.read.take() {
+            Some(read) => read?,
+            None => ready!(self.request.poll(context))?,
+        };
         refuse()?;
+        let place = self.place.unwrap_or_else(|| self.authorization.place(&message));
         let active = self.authorization.engine.load();
         let asked = Asked { hearers: &self.hearers, place: Place::Alone };
         let mut decider = self.authorization.decider(&active);
@@ -542,6 +560,97 @@ mod tests {
 
     use super::*;
     use crate::access::InvalidField;
+    use crate::config::Limits;
+    use crate::directory::{Loader, StoreOptions};
+    use crate::metrics::Metrics;
+    use crate::proto::v1;
+    use crate::server::messages::tests::Pieces;
+    use crate::snapshot::{Loaded, Revision};
+
+    /// A store in which alice may do everything, or nothing.
+    fn store(effect: &str) -> Loaded {
+        let policy = format!(
+            r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "{effect}", "Action": "*", "Resource": "*"}}}}"#
+        );
+        let mut loader = Loader::new(&StoreOptions::default());
+        loader.file("alice.json", &format!(
+            r#"{{"UserName": "alice", "Arn": "arn:aws:iam::123456789012:user/alice", "UserPolicyList": [{{"PolicyName": "p", "PolicyDocument": {policy}}}]}}"#
+        ));
+        let directory = loader.finish().unwrap().0;
+        Loaded { directory, revision: Revision([0; 32]), bytes: 0, warnings: Vec::new() }
+    }
+
+    fn authorization() -> Arc<Authorization> {
+        let limits = Limits::of_a_test();
+        let state = Arc::new(State::new(&limits, Arc::new(Metrics::new())));
+        Arc::new(Authorization::new(Arc::new(Engine::new(store("Allow"), 1 << 20)), state, limits.request))
+    }
+
+    fn message(resource: &str) -> Vec<u8> {
+        let request = v1::IsAuthorizedRequest {
+            principal: "arn:aws:iam::123456789012:user/alice".to_owned(),
+            action: "s3:GetObject".to_owned(),
+            resource: format!("arn:aws:s3:::{resource}"),
+            ..v1::IsAuthorizedRequest::default()
+        };
+        request.encode_to_vec()
+    }
+
+    fn read(authorization: &Arc<Authorization>, message: &[u8]) -> Unary<Pieces> {
+        Unary::new(Arc::clone(authorization), Pieces::of(message), Hearers::default())
+    }
+
+    fn answer(mut call: Unary<Pieces>) -> v1::IsAuthorizedResponse {
+        let Poll::Ready(answer) = call.poll(&mut Context::from_waker(Waker::noop()), || Ok(())) else {
+            panic!("waits")
+        };
+        v1::IsAuthorizedResponse::decode(&answer.unwrap()[HEAD_BYTES..]).unwrap()
+    }
+
+    fn places() -> Vec<CachePlace> {
+        READ.with_borrow(|places| places.to_vec())
+    }
+
+    #[test]
+    fn what_calls_look_at_is_known_when_they_are_read_and_fetched_once() {
+        let authorization = authorization();
+        let messages = ["a", "b", "c"].map(message);
+        let calls = messages.each_ref().map(|message| read(&authorization, message));
+        let expected = messages.each_ref().map(|message| authorization.place(message));
+        assert_eq!(places(), expected);
+        authorization.fetch();
+        assert_eq!(places(), []);
+        for call in calls {
+            assert_eq!(answer(call).decision(), v1::Decision::Allow);
+        }
+        // One alone is not fetched, and not kept.
+        let call = read(&authorization, &messages[0]);
+        authorization.fetch();
+        assert_eq!((places(), answer(call).decision()), (vec![], v1::Decision::Allow));
+        // Nor is a long one hashed before its turn.
+        let long = message(&"a".repeat(FETCHED_BYTES));
+        let call = read(&authorization, &long);
+        assert_eq!((places(), call.place, answer(call).decision()), (vec![], None, v1::Decision::Allow));
+        // More than there is room for are answered all the same.
+        let calls: Vec<_> = (0..=FETCHED).map(|n| read(&authorization, &message(&n.to_string()))).collect();
+        assert_eq!(places().len(), FETCHED);
+        assert!(calls.into_iter().all(|call| answer(call).decision() == v1::Decision::Allow));
+        authorization.fetch();
+        assert_eq!(places(), []);
+    }
+
+    #[test]
+    fn a_call_that_was_read_before_a_swap_is_answered_by_what_is_active_after_it() {
+        let authorization = authorization();
+        let message = message("a");
+        assert_eq!(answer(read(&authorization, &message)).decision(), v1::Decision::Allow);
+        let call = read(&authorization, &message);
+        let active = authorization.engine.install(store("Deny"));
+        let answer = answer(call);
+        assert_eq!((answer.decision(), answer.snapshot_version), (v1::Decision::ExplicitDeny, 2));
+        // And is remembered in the place where others look for it.
+        assert!(active.cache.get(&active.cache.key(&message)).is_some());
+    }
 
     #[test]
     fn a_panic_is_the_answer_to_one_request() {

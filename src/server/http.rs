@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::calls::Calls;
 use super::connection::Connection;
+use super::grpc::Authorization;
 use super::life::{Grace, Use, end_of_calls, end_of_grace};
 use super::patience::Patient;
 use super::queue;
@@ -136,8 +137,9 @@ where
         .auto_date_header(false);
     let usage = Arc::clone(connection.usage());
     let life = Life::Open(Rarely::new(end_of_calls(*limits, Arc::clone(&usage), stopped)));
-    let http = Box::pin(builder.serve_connection(TokioIo::new(connection), calls.clone()));
-    Serving { http, calls, life, usage, write_timeout: limits.write_timeout, drained: None }
+    let authorization = Arc::clone(calls.authorization());
+    let http = Box::pin(builder.serve_connection(TokioIo::new(connection), calls));
+    Serving { http, authorization, life, usage, write_timeout: limits.write_timeout, drained: None }
 }
 
 type Http = http2::Connection<TokioIo<Connection>, Calls, Gather>;
@@ -145,7 +147,7 @@ type Http = http2::Connection<TokioIo<Connection>, Calls, Gather>;
 /// A connection that is served.
 pub struct Serving {
     http: Pin<Box<Http>>,
-    calls: Calls,
+    authorization: Arc<Authorization>,
     life: Life,
     usage: Arc<Use>,
     write_timeout: Duration,
@@ -186,7 +188,7 @@ impl Serving {
     /// Answers what was read; whether there was anything.
     fn answer_arrived(&mut self) -> bool {
         queue::begin(self.drained);
-        self.calls.fetch();
+        self.authorization.fetch();
         let any = answer_arrived(&self.usage, self.write_timeout);
         if any {
             self.usage.note_calls();

@@ -138,7 +138,7 @@ pub fn end(out: &mut BytesMut, start: usize) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::VecDeque;
     use std::convert::Infallible;
     use std::task::Waker;
@@ -149,7 +149,14 @@ mod tests {
     use super::*;
 
     /// A body that comes in these pieces.
-    struct Pieces(VecDeque<Bytes>);
+    pub(in crate::server) struct Pieces(VecDeque<Bytes>);
+
+    impl Pieces {
+        /// One message in its frame, come at once.
+        pub(in crate::server) fn of(message: &[u8]) -> Self {
+            Self([frame(message).freeze()].into())
+        }
+    }
 
     impl Body for Pieces {
         type Data = Bytes;

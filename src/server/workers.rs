@@ -130,25 +130,13 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::config::{Limits, ListenAddress, SocketOptions};
     use crate::metrics::Metrics;
     use crate::server::incoming::{Incoming, Listener};
 
     fn state() -> Arc<State> {
-        let limits = Limits {
-            connections: 10,
-            streams_per_connection: 1,
-            in_flight: 1,
-            request_timeout: Duration::ZERO,
-            request_bytes: 0,
-            request: Default::default(),
-            connection: Default::default(),
-            overload: Default::default(),
-        };
-        Arc::new(State::new(&limits, Arc::new(Metrics::new())))
+        Arc::new(State::new(&Limits::of_a_test(), Arc::new(Metrics::new())))
     }
 
     fn worker() -> (Worker, mpsc::UnboundedReceiver<(Accepted, Held)>) {
