@@ -355,6 +355,24 @@ async fn ten_thousand_connections() {
 
 // --- the machine ----------------------------------------------------------------------------------------------------
 
+#[test]
+fn silent_visitors_of_the_admin_port() {
+    let program = start(&[]);
+    let visit = |n: usize| {
+        let mut visitor = TcpStream::connect(&program.admin).unwrap();
+        let said: &[u8] = if n.is_multiple_of(2) { b"" } else { b"GET /metrics HT" };
+        visitor.write_all(said).unwrap();
+        visitor
+    };
+    let mut visitors: Vec<TcpStream> = (0..200).map(visit).collect();
+    let asked = Instant::now();
+    assert_eq!(program.get("/livez").0, 200);
+    // None of them had to go because its time was up, which is 30 s.
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    let mut first = visitors.remove(0);
+    assert!(is_closed(&mut first));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn too_few_file_descriptors() {
     let store = quickstart();

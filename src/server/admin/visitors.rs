@@ -1,8 +1,10 @@
 //! The admin port's connections: few at a time, and none for long.
 //!
 //! Probes and scrapes take milliseconds. Whoever holds connections open, or sends a request byte by byte, must not use up
-//! the process's file descriptors: gRPC needs them.
+//! the process's file descriptors: gRPC needs them. Nor may they keep a probe waiting: who comes gets in, and if there is no room,
+//! in the place of who came first.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tokio_rustls::Accept;
 use tokio_rustls::server::TlsStream;
@@ -20,7 +22,7 @@ use tokio_rustls::server::TlsStream;
 use crate::metrics::Handshake;
 use crate::server::{State, handshake};
 
-/// Connections at a time; more wait until one of them ends.
+/// Connections at a time. One more ends the oldest.
 const AT_A_TIME: usize = 64;
 
 /// How long a connection lasts. Scrapers that keep theirs open connect again.
@@ -31,7 +33,9 @@ const LIFETIME: Duration = Duration::from_secs(30);
 pub(super) struct Visitors {
     listener: TcpListener,
     state: Arc<State>,
-    room: Arc<Semaphore>,
+    /// Those who may be here still, in the order in which they came. What is dropped of it sends its visitor away.
+    present: VecDeque<oneshot::Sender<()>>,
+    at_a_time: usize,
     lifetime: Duration,
 }
 
@@ -41,7 +45,18 @@ impl Visitors {
     }
 
     fn limited(listener: TcpListener, state: Arc<State>, at_a_time: usize, lifetime: Duration) -> Self {
-        Self { listener, state, room: Arc::new(Semaphore::new(at_a_time)), lifetime }
+        Self { listener, state, present: VecDeque::new(), at_a_time, lifetime }
+    }
+
+    /// For one more: ready when that one has to go.
+    fn make_room(&mut self) -> oneshot::Receiver<()> {
+        self.present.retain(|visitor| !visitor.is_closed());
+        if self.present.len() >= self.at_a_time {
+            self.present.pop_front();
+        }
+        let (present, sent_away) = oneshot::channel();
+        self.present.push_back(present);
+        sent_away
     }
 
     /// The handshake, if there is one, is made when the visitor is served: meanwhile others come in.
@@ -61,13 +76,12 @@ impl axum::serve::Listener for Visitors {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Visitor, SocketAddr) {
-        // INVARIANT: nobody closes the semaphore; without room for one more there is no place to note.
-        let place = Arc::clone(&self.room).acquire_owned().await.ok();
         // The listener's own way retries what fails.
         let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
         let (stream, time) = self.greet(stream);
         let end = Box::pin(tokio::time::sleep(time));
-        (Visitor { stream, end, lifetime: self.lifetime, _place: place }, address)
+        let stay = Stay { end, sent_away: Some(self.make_room()) };
+        (Visitor { stream, stay, lifetime: self.lifetime }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -75,13 +89,29 @@ impl axum::serve::Listener for Visitors {
     }
 }
 
-/// A connection until its time is up.
+/// A connection until its time is up, or another one needs its place.
 #[derive(Debug)]
 pub(super) struct Visitor {
     stream: Stream,
-    end: Pin<Box<Sleep>>,
+    stay: Stay,
     lifetime: Duration,
-    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// How long a connection may stay.
+#[derive(Debug)]
+struct Stay {
+    end: Pin<Box<Sleep>>,
+    /// None: it has been.
+    sent_away: Option<oneshot::Receiver<()>>,
+}
+
+impl Stay {
+    /// Ready when it is over.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // It is not polled again after that.
+        self.sent_away.take_if(|sent_away| Pin::new(sent_away).poll(context).is_ready());
+        if self.sent_away.is_none() { Poll::Ready(()) } else { self.end.as_mut().poll(context) }
+    }
 }
 
 /// What a connection speaks.
@@ -108,14 +138,14 @@ impl Visitor {
         let count = |result| state.tls.admin.iter().for_each(|at| state.metrics.handshake(at.listener, result));
         match Pin::new(accept.as_mut()).poll(context) {
             Poll::Pending => {
-                std::task::ready!(self.end.as_mut().poll(context));
+                std::task::ready!(self.stay.poll(context));
                 count(Handshake::Timeout);
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
             Poll::Ready(result) => {
                 count(handshake::outcome(&result));
                 self.stream = Stream::Tls(Box::new(result?));
-                self.end.as_mut().reset(tokio::time::Instant::now() + self.lifetime);
+                self.stay.end.as_mut().reset(tokio::time::Instant::now() + self.lifetime);
                 Poll::Ready(Ok(()))
             }
         }
@@ -124,7 +154,7 @@ impl Visitor {
     /// What was polled, or the end if that is nothing.
     fn or_end<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         match polled {
-            Poll::Pending => self.end.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => self.stay.poll(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
             Poll::Ready(result) => Poll::Ready(result),
         }
     }
@@ -181,37 +211,53 @@ impl AsyncWrite for Visitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
+    use crate::metrics::Metrics;
     use axum::serve::Listener as _;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[expect(clippy::disallowed_methods, reason = "a test of connections makes its own")]
-    #[tokio::test]
-    async fn one_more_waits_and_the_silent_one_is_sent_away() {
+    async fn visitors(at_a_time: usize, lifetime: Duration) -> (Visitors, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let metrics = Arc::new(crate::metrics::Metrics::new());
-        let limits = crate::config::Limits {
-            connections: 1,
-            streams_per_connection: 1,
-            in_flight: 1,
-            request_timeout: Duration::ZERO,
-            request_bytes: 0,
-            request: crate::config::RequestLimits::default(),
-            connection: Default::default(),
-            overload: Default::default(),
-        };
-        let state = Arc::new(State::new(&limits, metrics));
-        let mut visitors = Visitors::limited(listener, state, 1, Duration::from_millis(50));
-        let mut first = TcpStream::connect(address).await.unwrap();
-        let mut second = TcpStream::connect(address).await.unwrap();
-        second.write_all(b"x").await.unwrap();
+        let state = Arc::new(State::new(&Limits::of_a_test(), Arc::new(Metrics::new())));
+        (Visitors::limited(listener, state, at_a_time, lifetime), address)
+    }
 
+    async fn is_sent_away(visitor: &mut Visitor) -> bool {
+        visitor.read_u8().await.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test of connections makes its own")]
+    #[tokio::test]
+    async fn the_silent_one_is_sent_away_in_time() {
+        let (mut visitors, address) = visitors(2, Duration::from_millis(50)).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
         let (mut silent, _) = visitors.accept().await;
-        let next = tokio::spawn(async move { visitors.accept().await.0 });
-        assert_eq!(silent.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(!next.is_finished());
+        assert!(is_sent_away(&mut silent).await && is_sent_away(&mut silent).await);
         drop(silent);
-        assert_eq!(next.await.unwrap().read_u8().await.unwrap(), b'x');
-        assert_eq!(first.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test of connections makes its own")]
+    #[tokio::test]
+    async fn who_came_first_makes_room() {
+        let (mut visitors, address) = visitors(2, Duration::from_secs(3600)).await;
+        let mut clients = Vec::new();
+        let mut present = Vec::new();
+        for n in 0..4 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(&[n]).await.unwrap();
+            clients.push(client);
+            present.push(visitors.accept().await.0);
+            if n == 1 {
+                // Who has left needs not be sent away.
+                present.remove(0);
+            }
+        }
+        let [second, third, fourth] = &mut present[..] else { panic!("three") };
+        assert_eq!(second.read_u8().await.unwrap(), 1);
+        assert!(is_sent_away(second).await && is_sent_away(second).await);
+        assert_eq!((third.read_u8().await.unwrap(), fourth.read_u8().await.unwrap()), (2, 3));
     }
 }
