@@ -1,5 +1,6 @@
 //! `iamd serve`: the service, from its flags to its end.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -99,6 +100,7 @@ async fn serve_logged(
     state.tls = certificates(config)?;
     state.traces = tracing.map(traces).transpose()?;
     let state = Arc::new(state);
+    there_is_a_directory(&config.policies)?;
     let listeners = bind(config).await?;
     let admin_listener = bind_tcp(config.admin_listen).await.map_err(|error| error.to_string())?;
     let admin_address = admin_listener.local_addr().map_err(|error| error.to_string())?;
@@ -139,7 +141,11 @@ async fn serve_logged(
 
 /// What TLS needs, if it is wanted; before any port is open.
 fn certificates(config: &Config) -> Result<Endpoints, String> {
-    let lines = |errors: Vec<TlsError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nerror: ");
+    let line = |error: &TlsError| match config.flag_of(Path::new(&error.file)) {
+        Some(flag) => format!("{flag}: {error}"),
+        None => error.to_string(),
+    };
+    let lines = |errors: Vec<TlsError>| errors.iter().map(line).collect::<Vec<_>>().join("\nerror: ");
     let endpoints = Endpoints::load(config).map_err(lines)?;
     for (listener, address) in config.exposed() {
         let listener = listener.as_str();
@@ -163,6 +169,13 @@ fn traces(options: &TraceOptions) -> Result<Arc<Traces>, String> {
 fn keep_certificates(config: &Config, state: &State, metrics: Arc<Metrics>) -> tls::Keeping {
     let options = tls::Options { poll_interval: config.watch.poll_interval, debounce: config.watch.debounce };
     tls::keep(&state.tls, options, move |at, result| metrics.tls_reload_finished(at.listener, result))
+}
+
+/// What is in it is read when probes are answered already, since that can take a while.
+fn there_is_a_directory(policies: &Path) -> Result<(), String> {
+    let hint = "is the path right, and the volume mounted?";
+    let complaint = |what| format!("--policies: {}: {what}\n  hint: {hint}", policies.display());
+    reload::source::is_directory(policies).map_err(complaint)
 }
 
 async fn bind(config: &Config) -> Result<Vec<Listener>, String> {

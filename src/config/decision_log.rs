@@ -269,6 +269,11 @@ fn rotation(args: &DecisionLogArgs, target: &LogTarget, check: &mut Checker) -> 
     }
     let [(bytes_flag, bytes), (age_flag, age), (files_flag, files)] = flags;
     let none_if_zero = |number: usize| (number > 0).then_some(number);
+    if files.as_deref().is_some_and(|files| files != "0") && age.is_none() && bytes.as_deref() == Some("0") {
+        let message =
+            format!("says nothing where files are never rotated; give {age_flag}, or leave `{bytes_flag} 0` out");
+        check.problem(files_flag, message);
+    }
     let max_bytes = bytes.as_deref().map_or(100 << 20, |text| check.size(bytes_flag, text, 0..=1 << 40));
     Rotation {
         max_bytes: none_if_zero(max_bytes).and_then(|bytes| u64::try_from(bytes).ok()),
@@ -320,6 +325,22 @@ fn masks(args: &DecisionLogArgs, check: &mut Checker) -> MaskOptions {
         if patterns.iter().any(String::is_empty) {
             check.problem(flag, "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`");
         }
+    }
+    if full && !args.decision_log_keep_key.is_empty() {
+        check.problem(
+            "--decision-log-keep-key",
+            "says nothing with `--decision-log-context full`, which keeps every key",
+        );
+    }
+    let masked = |pattern: &&String| {
+        args.decision_log_drop_key.contains(pattern) || args.decision_log_hash_key.contains(pattern)
+    };
+    for pattern in args.decision_log_keep_key.iter().filter(masked) {
+        let message = format!("`{pattern}` is also to be dropped or hashed; leave one out");
+        check.problem("--decision-log-keep-key", message);
+    }
+    for pattern in args.decision_log_hash_key.iter().filter(|pattern| args.decision_log_drop_key.contains(pattern)) {
+        check.problem("--decision-log-hash-key", format!("`{pattern}` is also to be dropped; leave one out"));
     }
     MaskOptions {
         full,

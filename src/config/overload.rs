@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::parse::Checker;
 
+const DEFAULT_MEMORY_HIGH: &str = "90";
+
 /// When calls are refused because there is too much to do.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Overload")]
@@ -17,7 +19,7 @@ pub struct OverloadArgs {
     pub memory_limit: String,
 
     /// Percentage of --memory-limit at which batches and streams are refused; half way from there to the limit, all calls
-    #[arg(long, env = "IAMD_MEMORY_HIGH", value_name = "PERCENT", default_value = "90")]
+    #[arg(long, env = "IAMD_MEMORY_HIGH", value_name = "PERCENT", default_value = DEFAULT_MEMORY_HIGH)]
     pub memory_high: String,
 }
 
@@ -52,6 +54,12 @@ pub enum MemoryLimit {
 
 impl OverloadArgs {
     pub(super) fn check(&self, check: &mut Checker) -> Overload {
+        if self.memory_limit == "0" && self.memory_high != DEFAULT_MEMORY_HIGH {
+            check.problem(
+                "--memory-high",
+                "is a share of --memory-limit, and `0` means that there is none; leave one out",
+            );
+        }
         let queue_time = check.duration("--max-queue-time", &self.max_queue_time, Duration::ZERO);
         Overload {
             queue_time: (!queue_time.is_zero()).then_some(queue_time),

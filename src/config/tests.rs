@@ -256,7 +256,7 @@ fn transport_security_as_written() {
 
 #[test]
 fn flags_that_contradict_each_other() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["--tls-cert=a"], "--tls-cert: needs --tls-key, too: a certificate and its key are two files"),
         (
             &["--admin-tls-key=a"],
@@ -292,6 +292,10 @@ fn flags_that_contradict_each_other() {
         (
             &["--listen", "127.0.0.1:9090"],
             "--admin-listen: `127.0.0.1:9090` is also in --listen; metrics and status need a port of their own",
+        ),
+        (
+            &["--memory-limit=0", "--memory-high=80"],
+            "--memory-high: is a share of --memory-limit, and `0` means that there is none; leave one out",
         ),
         (
             &["--drain-delay", "10s", "--drain-timeout", "9s"],

@@ -1,7 +1,8 @@
 //! Transport security: `--tls-*` for gRPC, `--admin-tls-*` for metrics, probes and status.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::Config;
 use super::parse::Checker;
 use super::san::AllowedSan;
 
@@ -85,6 +86,25 @@ pub struct TlsOptions {
     pub allowed: Vec<AllowedSan>,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
+}
+
+impl TlsOptions {
+    /// Its files, and the ends of the flags that name them.
+    fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let client_ca = self.client_ca.as_deref().map(|file| ("client-ca", file));
+        [("cert", &*self.cert), ("key", &*self.key)].into_iter().chain(client_ca)
+    }
+}
+
+impl Config {
+    /// The flag that names this file of TLS; the first, if there are several.
+    pub fn flag_of(&self, file: &Path) -> Option<String> {
+        let families = [("tls", &self.tls), ("admin-tls", &self.admin_tls)];
+        families.into_iter().find_map(|(family, options)| {
+            let (end, _) = options.as_ref()?.files().find(|(_, named)| *named == file)?;
+            Some(format!("--{family}-{end}"))
+        })
+    }
 }
 
 /// A version of TLS.

@@ -390,6 +390,15 @@ fn not_utf8(error: Utf8Error) -> Problem {
     Problem::new("unreadable-file", format!("the file is not UTF-8: byte {at} is wrong"), "save it as UTF-8")
 }
 
+/// Whether there is a directory, before anything in it is read; if not, what there is.
+pub fn is_directory(path: &Path) -> Result<(), String> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err("it is no directory".to_owned()),
+        Err(error) => Err(io_words(&error)),
+    }
+}
+
 fn empty(directory: &Path) -> Problem {
     Problem::new(
         "empty-store",

@@ -6,13 +6,25 @@ use std::net::TcpListener;
 use crate::authority::{Authority, Files};
 use crate::program::{Program, iamd, run, store};
 
-/// Starts on a port that is taken, so that binding it would be what is complained about.
 fn said(flags: &[&str]) -> (i32, String) {
+    said_of(store().path().to_str().unwrap(), flags)
+}
+
+/// Starts on a port that is taken, so that binding it would be what is complained about.
+fn said_of(policies: &str, flags: &[&str]) -> (i32, String) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let store = store();
-    let words = ["serve", "--policies", store.path().to_str().unwrap(), "--listen", &address];
+    let words = ["serve", "--policies", policies, "--listen", &address];
     run(&words.iter().chain(flags).copied().collect::<Vec<_>>())
+}
+
+#[test]
+fn a_store_that_is_no_directory() {
+    let hint = "  hint: is the path right, and the volume mounted?\n";
+    for (policies, what) in [("/nowhere", "no such file or directory"), ("Cargo.toml", "it is no directory")] {
+        let (code, stderr) = said_of(policies, &[]);
+        assert_eq!((code, stderr), (1, format!("error: --policies: {policies}: {what}\n{hint}")));
+    }
 }
 
 #[test]
@@ -60,11 +72,15 @@ fn files_that_cannot_be_used() {
     for (cert, key, ca, expected) in cases {
         for family in ["tls", "admin-tls"] {
             let flag = |name: &str| format!("--{family}-{name}");
+            let at_fault = expected.split(':').next().unwrap();
+            let which =
+                [(cert, "cert"), (key, "key"), (ca, "client-ca")].into_iter().find(|(name, _)| *name == at_fault);
             let [cert, key, ca] = [cert, key, ca].map(|name| files.name(name));
             let flags = [&flag("cert"), &cert, &flag("key"), &key, &flag("client-ca"), &ca];
             let (code, stderr) = said(&flags.map(String::as_str));
             assert_eq!(code, 1, "{stderr}");
-            assert!(stderr.starts_with(&format!("error: {}", files.name(expected))), "{stderr}\n{expected}");
+            let expected = format!("error: {}: {}", flag(which.unwrap().1), files.name(expected));
+            assert!(stderr.starts_with(&expected), "{stderr}\n{expected}");
         }
     }
 }
@@ -74,8 +90,8 @@ fn both_listeners_are_reported() {
     let flags = ["--tls-cert", "/nowhere/a", "--tls-key", "/nowhere/b", "--admin-tls-cert", "/nowhere/c"];
     let (code, stderr) = said(&[&flags[..], &["--admin-tls-key", "/nowhere/d"]].concat());
     let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-    let expected =
-        ["a", "c"].map(|name| format!("error: /nowhere/{name}: cannot read the file: no such file or directory"));
+    let expected = ["--tls-cert: /nowhere/a", "--admin-tls-cert: /nowhere/c"]
+        .map(|file| format!("error: {file}: cannot read the file: no such file or directory"));
     assert_eq!((code, errors), (1, expected.iter().map(String::as_str).collect()));
 }
 

@@ -49,18 +49,6 @@ fn a_port_in_use_is_said_so() {
 }
 
 #[test]
-fn a_missing_directory_is_said_so() {
-    let words =
-        ["serve", "--policies", "/nowhere/policies", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-    let (code, stderr) = run(&words);
-    assert_eq!(code, 1, "{stderr}");
-    let expected = "/nowhere/policies:1:1: cannot read `/nowhere/policies`, expected the policy store: no such file or \
-                    directory\n  hint: is the path right, and the volume mounted?\nerror: the policy store \
-                    `/nowhere/policies` cannot be loaded: 1 error, no warnings in 1 file\n";
-    assert_eq!(stderr, expected);
-}
-
-#[test]
 fn every_flag_has_a_variable() {
     let store = store();
     let mut command = iamd(&["serve"]);

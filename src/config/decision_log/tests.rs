@@ -51,6 +51,30 @@ fn what_is_written_is_what_counts() {
 }
 
 #[test]
+fn flags_that_contradict_each_other() {
+    for (flags, expected) in [
+        (
+            "--decision-log /log --decision-log-max-bytes 0 --decision-log-max-files 3",
+            "--decision-log-max-files: says nothing where files are never rotated; give --decision-log-max-age, or leave `--decision-log-max-bytes 0` out",
+        ),
+        (
+            "--decision-log - --decision-log-context full --decision-log-keep-key aws:userid",
+            "--decision-log-keep-key: says nothing with `--decision-log-context full`, which keeps every key",
+        ),
+        (
+            "--decision-log - --decision-log-keep-key a --decision-log-drop-key a",
+            "--decision-log-keep-key: `a` is also to be dropped or hashed; leave one out",
+        ),
+        (
+            "--decision-log - --decision-log-hash-key a --decision-log-hash-key-file f --decision-log-drop-key a",
+            "--decision-log-hash-key: `a` is also to be dropped; leave one out",
+        ),
+    ] {
+        assert_eq!(checked(flags), Err(vec![expected.to_owned()]), "{flags}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     for (flags, expected) in [
         (
