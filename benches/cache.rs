@@ -11,6 +11,9 @@
     reason = "a bench may end early and talks to a person"
 )]
 
+#[path = "common/message.rs"]
+mod message;
+
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -23,7 +26,6 @@ use foldhash::fast::RandomState;
 use iamd::access::{Decision, Explanation, Outcome, PolicyType};
 use iamd::cache::DecisionCache;
 use iamd::proto::v1;
-use prost::Message as _;
 
 const REQUESTS: usize = 10_000;
 const BUDGET_BYTES: usize = 64 << 20;
@@ -135,13 +137,8 @@ fn message(n: usize) -> Vec<u8> {
     };
     let values = [format!("10.0.{}.{}", n / 250 % 250, n % 250), "true".into(), format!("o-{n:010}"), "home".into()];
     let keys = ["aws:SourceIp", "aws:SecureTransport", "aws:PrincipalOrgID", "aws:PrincipalTag/Department"];
-    // Each entry by itself, so that they come in one order.
-    let entry = |(key, value): (&str, String)| {
-        let values = v1::ContextValues { values: vec![value] };
-        v1::IsAuthorizedRequest { context: [(key.to_owned(), values)].into(), ..Default::default() }
-    };
-    let entries = keys.into_iter().zip(values).map(entry);
-    std::iter::once(request).chain(entries).flat_map(|part| part.encode_to_vec()).collect()
+    let context: Vec<_> = keys.into_iter().zip(values.iter().map(String::as_str)).collect();
+    message::message(&request, &context)
 }
 
 /// The messages of all requests, in an order that depends on `seed` alone.

@@ -23,6 +23,9 @@ use iamd::server::convert;
 
 const USER: &str = "arn:aws:iam::123456789012:user/alice";
 
+/// An address that policies know.
+const INSIDE: &str = "203.0.113.7";
+
 /// How many requests are asked in turn.
 const ASKED: usize = 64;
 
@@ -36,15 +39,17 @@ struct Scenario {
 
 // --- scenarios ------------------------------------------------------------------------------------------------------
 
-/// Four statements on a bucket of this number, half of them with conditions.
-fn ordinary(n: usize) -> String {
+/// Four statements on a bucket of this number, half of them with conditions, or none.
+fn ordinary(n: usize, conditional: bool) -> String {
+    let condition = |text: &str| if conditional { format!(r#", "Condition": {text}"#) } else { String::new() };
+    let team = condition(r#"{"StringEquals": {"aws:PrincipalTag/Team": ["blue", "green"]}}"#);
+    let outside = condition(r#"{"NotIpAddress": {"aws:SourceIp": ["203.0.113.0/24", "198.51.100.0/24"]}}"#);
+    let denied = if conditional { "s3:*" } else { "s3:Delete*" };
     format!(
         r#"{{"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": "arn:aws:s3:::bucket-{n}"}},
-        {{"Effect": "Allow", "Action": ["s3:GetObject*", "s3:PutObject"], "Resource": "arn:aws:s3:::bucket-{n}/${{aws:username}}/*",
-          "Condition": {{"StringEquals": {{"aws:PrincipalTag/Team": ["blue", "green"]}}}}}},
+        {{"Effect": "Allow", "Action": ["s3:GetObject*", "s3:PutObject"], "Resource": "arn:aws:s3:::bucket-{n}/${{aws:username}}/*"{team}}},
         {{"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}},
-        {{"Effect": "Deny", "Action": "s3:*", "Resource": ["arn:aws:s3:::bucket-{n}", "arn:aws:s3:::bucket-{n}/*"],
-          "Condition": {{"NotIpAddress": {{"aws:SourceIp": ["203.0.113.0/24", "198.51.100.0/24"]}}}}}}"#
+        {{"Effect": "Deny", "Action": "{denied}", "Resource": ["arn:aws:s3:::bucket-{n}", "arn:aws:s3:::bucket-{n}/*"]{outside}}}"#
     )
 }
 
@@ -75,20 +80,38 @@ fn user_with(statements: &[String]) -> String {
     )
 }
 
-/// Five policies of four statements: the request is an ordinary one.
-fn five_policies(name: &str, bucket: usize, address: &str, decision: Decision) -> Scenario {
+/// How a request fares among policies.
+#[derive(Clone, Copy)]
+enum Fate {
+    LastAllows,
+    NoneIsAboutIt,
+    FirstDenies,
+}
+
+/// So many policies of four statements: the request is an ordinary one.
+fn policies(count: usize, conditional: bool, fate: Fate) -> Scenario {
     let policy = |n| {
+        let statements = ordinary(n, conditional);
         format!(
-            r#"{{"PolicyName": "p{n}", "PolicyDocument": {{"Version": "2012-10-17", "Statement": [{}]}}}}"#,
-            ordinary(n)
+            r#"{{"PolicyName": "p{n}", "PolicyDocument": {{"Version": "2012-10-17", "Statement": [{statements}]}}}}"#
         )
     };
-    let policies: Vec<_> = (0..5).map(policy).collect();
+    let policies: Vec<_> = (0..count).map(policy).collect();
     let user =
         user_with(&[]).replace(r#""UserPolicyList": []"#, &format!(r#""UserPolicyList": [{}]"#, policies.join(", ")));
+    let (bucket, action, address, decision, what) = match fate {
+        Fate::LastAllows => (count - 1, "s3:GetObject", INSIDE, Decision::Allow, "the last allows"),
+        Fate::NoneIsAboutIt => (count, "s3:GetObject", INSIDE, Decision::ImplicitDeny, "none is about it"),
+        Fate::FirstDenies => (0, "s3:DeleteObject", "192.0.2.1", Decision::ExplicitDeny, "the first denies"),
+    };
     let resource = format!("arn:aws:s3:::bucket-{bucket}/alice/report.pdf");
-    let requests = vec![message("s3:GetObject", &resource, address)];
-    Scenario { name: format!("5 policies of 4 statements, {name}"), files: vec![user], requests, decision }
+    let with = if conditional { "" } else { " without conditions" };
+    Scenario {
+        name: format!("{count} policies of 4 statements{with}, {what}"),
+        files: vec![user],
+        requests: vec![message(action, &resource, address)],
+        decision,
+    }
 }
 
 fn large(shape: &str, of: Shape, size: usize) -> Scenario {
@@ -98,7 +121,7 @@ fn large(shape: &str, of: Shape, size: usize) -> Scenario {
     let ask = |n: usize| {
         let (action, resource) = of(n * 7919 % size);
         let resource = resource.replace(":*:*:", ":eu-west-1:123456789012:").replace("/*", "/alice/report.pdf");
-        message(&action, &resource, "203.0.113.7")
+        message(&action, &resource, INSIDE)
     };
     Scenario {
         name: format!("{size} statements, {shape}"),
@@ -120,7 +143,7 @@ fn worst(size: usize) -> Scenario {
     Scenario {
         name: format!("{size} statements, all compared"),
         files: vec![user_with(&statements)],
-        requests: vec![message("s3:GetObject", "arn:aws:s3:::bucket/alice/report.pdf", "203.0.113.7")],
+        requests: vec![message("s3:GetObject", "arn:aws:s3:::bucket/alice/report.pdf", INSIDE)],
         decision: Decision::ImplicitDeny,
     }
 }
@@ -133,7 +156,7 @@ fn managed(name: &str, arns: &[&str]) -> Scenario {
     Scenario {
         name: name.to_owned(),
         files: vec![user],
-        requests: vec![message("s3:GetObject", "arn:aws:s3:::bucket/alice/report.pdf", "203.0.113.7")],
+        requests: vec![message("s3:GetObject", "arn:aws:s3:::bucket/alice/report.pdf", INSIDE)],
         decision: Decision::Allow,
     }
 }
@@ -159,8 +182,7 @@ fn bucket_policy(size: usize) -> Scenario {
     let statements: Vec<_> = (0..size).map(statement).collect();
     let policy = format!(r#"{{"Version": "2012-10-17", "Statement": [{}]}}"#, statements.join(",\n"));
     let bucket = format!(r#"{{"ResourceArn": "arn:aws:s3:::bucket", "ResourcePolicy": {policy}}}"#);
-    let ask =
-        |n: usize| message("s3:GetObject", &format!("arn:aws:s3:::bucket/team-{}/a", n * 7919 % size), "203.0.113.7");
+    let ask = |n: usize| message("s3:GetObject", &format!("arn:aws:s3:::bucket/team-{}/a", n * 7919 % size), INSIDE);
     Scenario {
         name: format!("a bucket policy of {size} statements"),
         files: vec![user_with(&[]), bucket],
@@ -170,12 +192,13 @@ fn bucket_policy(size: usize) -> Scenario {
 }
 
 fn scenarios() -> Vec<Scenario> {
-    let inside = "203.0.113.7";
-    let mut scenarios = vec![
-        five_policies("the last allows", 4, inside, Decision::Allow),
-        five_policies("none is about it", 9, inside, Decision::ImplicitDeny),
-        five_policies("the first denies", 0, "192.0.2.1", Decision::ExplicitDeny),
-    ];
+    let mut scenarios = Vec::new();
+    for count in [1, 5, 20, 100] {
+        for conditional in [true, false] {
+            let fates = [Fate::LastAllows, Fate::NoneIsAboutIt, Fate::FirstDenies];
+            scenarios.extend(fates.map(|fate| policies(count, conditional, fate)));
+        }
+    }
     for (name, shape) in SHAPES {
         scenarios.extend(SIZES.iter().map(|size| large(name, shape, *size)));
     }
@@ -183,9 +206,8 @@ fn scenarios() -> Vec<Scenario> {
         managed("ReadOnlyAccess", &["arn:aws:iam::aws:policy/ReadOnlyAccess"]),
         managed("20 policies of AWS", &twenty_managed()),
         bucket_policy(1_000),
-        worst(20),
-        worst(1_000),
     ]);
+    scenarios.extend([20, 100, 1_000, 10_000, 100_000].map(worst));
     scenarios
 }
 
@@ -236,7 +258,7 @@ fn active_checked(files: &[String], requests: &[AccessRequest<'_>], expected: De
 /// What stands around a decision.
 fn answers(criterion: &mut Criterion) {
     let limits = RequestLimits::default();
-    let Scenario { files, requests, decision, .. } = five_policies("", 4, "203.0.113.7", Decision::Allow);
+    let Scenario { files, requests, decision, .. } = policies(5, true, Fate::LastAllows);
     let message = requests.first().expect("one");
     let request = convert::access_request(message, &limits).expect("a request");
     let active = active_checked(&files, std::slice::from_ref(&request), decision);
@@ -248,5 +270,67 @@ fn answers(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, decisions, answers);
+/// A random one of many users, in 10,000 groups, each of which has ten of 1,600 policies. In both stores as many different requests
+/// are asked, so that only the store differs.
+fn principals(criterion: &mut Criterion) {
+    const GROUPS: usize = 10_000;
+    const POLICIES: usize = 1_600;
+    const REQUESTS: usize = 50_000;
+    let arn = |n: usize| format!("arn:aws:iam::123456789012:user/user-{n}");
+    let policy = |n: usize| {
+        let statements: Vec<_> = (0..3).map(|k| ordinary(n * 3 + k, true)).collect();
+        let statements = statements.join(",");
+        let document = format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#);
+        format!(
+            r#"{{"PolicyName": "p{n}", "Arn": "arn:aws:iam::123456789012:policy/p{n}", "PolicyDocument": {document}}}"#
+        )
+    };
+    let group = |n: usize| {
+        let attached =
+            |k: usize| format!(r#"{{"PolicyArn": "arn:aws:iam::123456789012:policy/p{}"}}"#, (n + k * 159) % POLICIES);
+        let attached: Vec<_> = (0..10).map(attached).collect();
+        format!(
+            r#"{{"GroupName": "g{n}", "Arn": "arn:aws:iam::123456789012:group/g{n}", "AttachedManagedPolicies": [{}]}}"#,
+            attached.join(",")
+        )
+    };
+    let user = |n: usize| {
+        format!(
+            r#"{{"UserName": "user-{n}", "Arn": "{}", "GroupList": ["g{}"], "Tags": [{{"Key": "Team", "Value": "blue"}}]}}"#,
+            arn(n),
+            n % GROUPS
+        )
+    };
+    let list = |key: &str, all: Vec<String>| format!(r#"{{"{key}": [{}]}}"#, all.join(","));
+    for users in [1_000, 1_000_000] {
+        let ready = std::cell::OnceCell::new();
+        criterion.bench_function(&format!("decide: one of {users} users"), |bencher| {
+            let (active, messages) = ready.get_or_init(|| {
+                let mut files: Vec<_> = (0..users)
+                    .step_by(10_000)
+                    .map(|from| list("UserDetailList", (from..users.min(from + 10_000)).map(user).collect()))
+                    .collect();
+                files.push(list("GroupDetailList", (0..GROUPS).map(group).collect()));
+                files.push(list("Policies", (0..POLICIES).map(policy).collect()));
+                let ask = |n: usize| {
+                    let caller = n * 7_919_777 % users;
+                    let resource =
+                        format!("arn:aws:s3:::bucket-{}/user-{caller}/report.pdf", caller % GROUPS % POLICIES * 3);
+                    v1::IsAuthorizedRequest { principal: arn(caller), ..message("s3:GetObject", &resource, INSIDE) }
+                };
+                (store::engine(&files, 0).load_full(), (0..REQUESTS).map(ask).collect::<Vec<_>>())
+            });
+            let limits = RequestLimits::default();
+            let requests: Vec<_> =
+                messages.iter().map(|message| convert::access_request(message, &limits).expect("a request")).collect();
+            assert!(requests.iter().all(|request| decide(active, request, Detail::Decision) == Decision::Allow));
+            let mut requests = requests.iter().cycle();
+            bencher.iter(|| {
+                requests.next().map(|request| black_box(decide(active, black_box(request), Detail::Decision)))
+            });
+        });
+    }
+}
+
+criterion_group!(benches, decisions, answers, principals);
 criterion_main!(benches);

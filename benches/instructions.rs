@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 #[path = "common/call.rs"]
 mod call;
+#[path = "common/message.rs"]
+mod message;
 #[path = "common/store.rs"]
 mod store;
 
@@ -38,7 +40,6 @@ use store::{directory, engine};
 type Case = (&'static str, u32, fn() -> Box<dyn FnMut()>);
 
 const CASES: [Case; 10] = [
-    ("read a message as it lies", 20_000, read_message),
     ("the request of a message", 20_000, make_request),
     ("message to answer, cached", 20_000, || answer(64 << 20)),
     ("message to answer, uncached, 10 policies", 10_000, || answer(0)),
@@ -46,7 +47,8 @@ const CASES: [Case; 10] = [
     ("decide and explain, 10 policies", 2_000, || decision(&alice(), Detail::Statements)),
     ("decide, 1,000 resources", 50_000, || decision(&bob(), Detail::Decision)),
     ("decide, ReadOnlyAccess", 20_000, || decision(&carol(), Detail::Decision)),
-    ("a batch of 100, cached", 200, batch),
+    ("a batch of 100, cached", 200, || batch(64 << 20)),
+    ("a batch of 100, uncached", 100, || batch(0)),
     ("load a store of 1,000 statements", 4, || Box::new(|| drop(black_box(directory(&[bob()]))))),
 ];
 
@@ -92,7 +94,7 @@ fn carol() -> String {
     user(r#""AttachedManagedPolicies": [{"PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}]"#)
 }
 
-/// A message. Its map is written entry by entry: whatever differs from run to run would be counted.
+/// A message.
 fn request(n: usize) -> Vec<u8> {
     let request = v1::IsAuthorizedRequest {
         principal: "arn:aws:iam::123456789012:user/alice".to_owned(),
@@ -102,19 +104,7 @@ fn request(n: usize) -> Vec<u8> {
     };
     let context =
         [("aws:SourceIp", "203.0.113.7"), ("aws:SecureTransport", "true"), ("aws:UserAgent", "aws-cli/2.15.30")];
-    let entry = |(key, value): (&str, &str)| {
-        let values = v1::ContextValues { values: vec![value.to_owned()] };
-        v1::IsAuthorizedRequest { context: [(key.to_owned(), values)].into(), ..Default::default() }
-    };
-    let entries = context.map(entry);
-    std::iter::once(&request).chain(&entries).flat_map(prost::Message::encode_to_vec).collect()
-}
-
-fn read_message() -> Box<dyn FnMut()> {
-    let message = request(1);
-    Box::new(move || {
-        black_box(RequestView::default().read(&message, ContextFields::default()));
-    })
+    message::message(&request, &context)
 }
 
 fn make_request() -> Box<dyn FnMut()> {
@@ -146,13 +136,9 @@ fn decision(user: &str, detail: Detail) -> Box<dyn FnMut()> {
     })
 }
 
-fn batch() -> Box<dyn FnMut()> {
-    let authorization = authorization(engine(&[alice()], 64 << 20));
-    let mut message = Vec::new();
-    for request in (0..100).map(request) {
-        prost::encoding::bytes::encode(1, &request, &mut message);
-    }
-    let body = framed(&[message]);
+fn batch(cache_bytes: usize) -> Box<dyn FnMut()> {
+    let authorization = authorization(engine(&[alice()], cache_bytes));
+    let body = framed(&[call::batch(&(0..100).map(request).collect::<Vec<_>>())]);
     Box::new(move || {
         let mut call = Batch::new(Arc::clone(&authorization), Arrived(body.clone()), Hearers::default());
         assert!(done(|context| call.poll(context, || Ok(()))).is_ok_and(|answer| answer.len() > 100));

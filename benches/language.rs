@@ -43,7 +43,7 @@ fn wildcards(criterion: &mut Criterion) {
 }
 
 /// An operator, a key, the policy's value and the request's, which it matches.
-const OPERATORS: [(&str, &str, &str, &str); 24] = [
+const OPERATORS: [(&str, &str, &str, &str); 30] = [
     ("StringEquals", "s3:authType", r#"["rest-header", "rest-query-string"]"#, "rest-query-string"),
     ("StringNotEquals", "s3:authType", r#""post""#, "rest-header"),
     ("StringEqualsIgnoreCase", "s3:authType", r#""REST-Header""#, "rest-header"),
@@ -56,8 +56,13 @@ const OPERATORS: [(&str, &str, &str, &str); 24] = [
     ("NumericEquals", "s3:max-keys", r#""100""#, "100"),
     ("NumericNotEquals", "s3:max-keys", r#""7""#, "100"),
     ("NumericLessThan", "s3:max-keys", r#""1000""#, "100"),
+    ("NumericLessThanEquals", "s3:max-keys", r#""100""#, "100"),
+    ("NumericGreaterThan", "s3:max-keys", r#""10""#, "100"),
     ("NumericGreaterThanEquals", "s3:max-keys", r#""10""#, "100"),
     ("DateEquals", "aws:TokenIssueTime", r#""2026-11-22T06:00:00Z""#, "2026-11-22T06:00:00Z"),
+    ("DateNotEquals", "aws:TokenIssueTime", r#""2026-01-01T00:00:00Z""#, "2026-11-22T06:00:00Z"),
+    ("DateLessThanEquals", "aws:TokenIssueTime", r#""2027-01-01T00:00:00Z""#, "2026-11-22T06:00:00Z"),
+    ("DateGreaterThanEquals", "aws:TokenIssueTime", r#""2026-01-01T00:00:00Z""#, "2026-11-22T06:00:00Z"),
     ("DateLessThan", "aws:TokenIssueTime", r#""2027-01-01T00:00:00Z""#, "2026-11-22T06:00:00Z"),
     ("DateGreaterThan", "aws:TokenIssueTime", r#""2026-01-01T00:00:00Z""#, "2026-11-22T06:00:00Z"),
     ("Bool", "aws:SecureTransport", r#""true""#, "true"),
@@ -76,6 +81,7 @@ const OPERATORS: [(&str, &str, &str, &str); 24] = [
         r#""arn:aws:sns:*:123456789012:topic-*""#,
         "arn:aws:sns:eu-west-1:123456789012:topic-1",
     ),
+    ("ArnNotEquals", "aws:SourceArn", r#""arn:aws:sqs:*""#, "arn:aws:sns:eu-west-1:123456789012:topic-1"),
     ("ArnNotLike", "aws:SourceArn", r#""arn:aws:sqs:*""#, "arn:aws:sns:eu-west-1:123456789012:topic-1"),
     ("Null", "s3:authType", r#""false""#, "rest-header"),
 ];

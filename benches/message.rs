@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 #[path = "common/call.rs"]
 mod call;
+#[path = "common/message.rs"]
+mod message;
 #[path = "common/store.rs"]
 mod store;
 
-use call::{Arrived, authorization, done, framed};
+use call::{Arrived, authorization, batch, done, framed};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use iamd::access::{AccessRequest, Detail};
 use iamd::cache::DecisionCache;
@@ -59,21 +61,20 @@ fn engine(cache_bytes: usize) -> Engine {
     store::engine(&[user], cache_bytes)
 }
 
-fn request(n: usize) -> v1::IsAuthorizedRequest {
-    let one = |value: &str| v1::ContextValues { values: vec![value.to_owned()] };
+fn request(n: usize) -> Vec<u8> {
     let context = [
         ("aws:SourceIp", "203.0.113.7"),
         ("aws:SecureTransport", "true"),
         ("aws:UserAgent", "aws-cli/2.15.30"),
         ("aws:SourceVpc", "vpc-0a1b2c3d"),
     ];
-    v1::IsAuthorizedRequest {
+    let request = v1::IsAuthorizedRequest {
         principal: "arn:aws:iam::123456789012:user/alice".to_owned(),
         action: "s3:GetObject".to_owned(),
         resource: format!("arn:aws:s3:::bucket-{}/reports/{n}.pdf", n % POLICIES),
-        context: context.map(|(key, value)| (key.to_owned(), one(value))).into(),
         ..v1::IsAuthorizedRequest::default()
-    }
+    };
+    message::message(&request, &context)
 }
 
 /// One after the other of these, over and over.
@@ -94,7 +95,7 @@ impl<'a, T> Turn<'a, T> {
 }
 
 fn pieces(criterion: &mut Criterion) {
-    let messages: Vec<Vec<u8>> = (0..REQUESTS).map(|n| request(n).encode_to_vec()).collect();
+    let messages: Vec<Vec<u8>> = (0..REQUESTS).map(request).collect();
     let mut turn = Turn::of(&messages);
     criterion.bench_function("read a message by prost", |bencher| {
         bencher.iter(|| black_box(v1::IsAuthorizedRequest::decode(&**turn.next()).is_ok()));
@@ -124,16 +125,15 @@ fn pieces(criterion: &mut Criterion) {
 }
 
 fn calls(criterion: &mut Criterion) {
-    let requests: Vec<v1::IsAuthorizedRequest> = (0..REQUESTS).map(request).collect();
-    let unary: Vec<Bytes> = requests.iter().map(|request| framed(&[request.encode_to_vec()])).collect();
-    let batch = |requests: &[v1::IsAuthorizedRequest]| {
-        framed(&[v1::BatchIsAuthorizedRequest { requests: requests.to_vec() }.encode_to_vec()])
+    let requests: Vec<Vec<u8>> = (0..REQUESTS).map(request).collect();
+    let unary: Vec<Bytes> = requests.iter().map(|request| framed(std::slice::from_ref(request))).collect();
+    let batches: Vec<Bytes> = requests.chunks(BATCH).map(|requests| framed(&[batch(requests)])).collect();
+    let streamed = |(id, request): (u64, &Vec<u8>)| {
+        let mut out = v1::StreamIsAuthorizedRequest { id, request: None }.encode_to_vec();
+        prost::encoding::bytes::encode(2, request, &mut out);
+        out
     };
-    let batches: Vec<Bytes> = requests.chunks(BATCH).map(batch).collect();
-    let streamed = |(id, request): (u64, &v1::IsAuthorizedRequest)| {
-        v1::StreamIsAuthorizedRequest { id, request: Some(request.clone()) }.encode_to_vec()
-    };
-    let stream = |requests: &[v1::IsAuthorizedRequest]| framed(&(1..).zip(requests).map(streamed).collect::<Vec<_>>());
+    let stream = |requests: &[Vec<u8>]| framed(&(1..).zip(requests).map(streamed).collect::<Vec<_>>());
     let streams: Vec<Bytes> = requests.chunks(BATCH).map(stream).collect();
     for (name, cache_bytes) in [("cached", 64 << 20), ("uncached", 0)] {
         let authorization = authorization(engine(cache_bytes));

@@ -43,6 +43,13 @@ pub(crate) fn framed(messages: &[Vec<u8>]) -> Bytes {
     out.freeze()
 }
 
+/// The message of a batch of these.
+pub(crate) fn batch(requests: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    requests.iter().for_each(|request| prost::encoding::bytes::encode(1, request, &mut out));
+    out
+}
+
 /// The service, with limits that no bench reaches.
 pub(crate) fn authorization(engine: Engine) -> Arc<Authorization> {
     let limits = Limits {
