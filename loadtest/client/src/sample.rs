@@ -51,7 +51,7 @@ const SLOW: &str = "the core had ";
 
 /// The reason itself.
 pub fn slow(share: f64) -> String {
-    format!("{SLOW}{share:.0} % of its full speed")
+    format!("{SLOW}{share:.1} % of its full speed")
 }
 
 impl Sample {

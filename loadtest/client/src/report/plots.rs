@@ -45,7 +45,7 @@ fn throughput(groups: &[Group<'_>]) -> Option<String> {
 
 /// Every run of a few measurements, as one distribution each.
 fn latency(groups: &[Group<'_>]) -> Option<String> {
-    let wanted = ["single-tcp", "single-unix", "sidecar-tcp", "unary-cached"];
+    let wanted = ["single-tcp", "single-unix", "sidecar-tcp", "unary-cached", "unary-due"];
     let mut drawn = Vec::new();
     for (colour, row) in wanted.iter().enumerate() {
         for group in groups.iter().filter(|group| group.row == *row && ["iamd", "null"].contains(&group.target)) {

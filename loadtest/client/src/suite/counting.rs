@@ -190,9 +190,9 @@ mod tests {
     fn a_run_counts_at_nine_tenths_of_full_speed() {
         let cases = [
             (Some(9_000.0), 95.0, true, None),
-            (Some(8_999.0), 95.0, true, Some("the core had 90 % of its full speed")),
+            (Some(8_990.0), 95.0, true, Some("the core had 89.9 % of its full speed")),
             // Saturated or not.
-            (Some(5_000.0), 40.0, false, Some("the core had 50 % of its full speed")),
+            (Some(5_000.0), 40.0, false, Some("the core had 50.0 % of its full speed")),
             (Some(9_000.0), 40.0, false, None),
             (Some(9_000.0), 40.0, true, Some("the server had 40 % of its core")),
             (None, 95.0, true, None),

@@ -27,6 +27,8 @@ pub(super) struct Row {
     pub(super) beside_null: bool,
     /// So many requests in a row are of one caller.
     pub(super) in_a_row: u64,
+    /// Calls a second, each measured from when it was due; None: as many as are answered.
+    pub(super) rate: Option<f64>,
     /// Calls before it counts; what is cached is asked twice in any case.
     pub(super) warm_up: u64,
 }
@@ -41,7 +43,8 @@ pub(super) enum Series {
     OwnStatements,
     /// The same, and no index can help.
     WorstStatements,
-    /// Users; each is in a group that has 10 policies.
+    /// Users; each is in one of 10,000 groups, which have 10 of 1,600 policies. All are asked for equally often: how many there
+    /// are is seen only where they do not stay in the processor's caches.
     Principals,
 }
 
@@ -61,6 +64,7 @@ const UNARY: Row = Row {
     sizes: ONE,
     beside_null: true,
     in_a_row: 1,
+    rate: None,
     warm_up: 2000,
 };
 const SIDECAR: Row = Row { streams: 1, saturates: false, ..UNARY };
@@ -78,6 +82,13 @@ pub(super) const ROWS: &[Row] = &[
         name: "unary-new",
         title: "unary, 8 x 32, every request new, 10 policies a principal",
         each_new: true,
+        ..UNARY
+    },
+    Row {
+        name: "unary-due",
+        title: "unary, 8 x 32, cached, 60,000 calls a second, each measured from when it was due",
+        saturates: false,
+        rate: Some(60_000.0),
         ..UNARY
     },
     Row { name: "sidecar-tcp", title: "unary, 8 x 1, cached, over TCP", ..SIDECAR },
@@ -186,10 +197,13 @@ impl Row {
             Series::Principals => GenerateArgs {
                 directory: format!("principals-{size}").into(),
                 users: size,
-                groups: 100,
+                groups: 10_000,
                 groups_per_user: 1,
+                policies: 1600,
                 policies_per_user: 0,
                 policies_per_group: 10,
+                requests: 100_000,
+                zipf_principals: 0.0,
                 ..base
             },
         }
@@ -206,7 +220,7 @@ impl Row {
             batch: 100,
             pack: 32,
             window: 128,
-            rate: None,
+            rate: self.rate,
             seconds,
             count: None,
             warm_up: self.warm_up,
