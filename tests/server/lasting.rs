@@ -8,7 +8,7 @@ use iamd::proto::v1::authorization_service_client::AuthorizationServiceClient as
 use prost::bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use crate::service::{HeldStream, Service, request, streamed};
+use crate::service::{HeldStream, Service, eventually, request, streamed};
 
 type Sender = h2::client::SendRequest<Bytes>;
 
@@ -20,14 +20,22 @@ async fn connect(service: &Service, window: u32) -> (Sender, JoinHandle<Result<(
 }
 
 /// Asks for health: a call without a message, which is an error, and an answer.
-async fn ask(sender: Sender) -> Sender {
-    let mut sender = sender.ready().await.unwrap();
+async fn ask(sender: Sender) -> Result<Sender, h2::Error> {
+    let mut sender = sender.ready().await?;
     let request = http::Request::post("http://iamd/grpc.health.v1.Health/Check")
         .header("content-type", "application/grpc")
         .header("te", "trailers");
-    let (answer, _) = sender.send_request(request.body(()).unwrap(), true).unwrap();
-    assert!(answer.await.unwrap().headers().contains_key("grpc-status"));
-    sender
+    let (answer, _) = sender.send_request(request.body(()).unwrap(), true)?;
+    assert!(answer.await?.headers().contains_key("grpc-status"));
+    Ok(sender)
+}
+
+/// How many such calls the service has ended, in whatever way.
+fn asked(service: &Service) -> u64 {
+    const HANDLED: &str = "grpc_server_handled_total{grpc_service=\"grpc.health.v1.Health\",grpc_method=\"Check\"";
+    let metrics = service.metrics();
+    let counts = metrics.lines().filter_map(|line| line.strip_prefix(HANDLED)?.rsplit(' ').next());
+    counts.map(|count| count.parse::<u64>().unwrap()).sum()
 }
 
 async fn ends<T>(ending: JoinHandle<T>) -> T {
@@ -38,7 +46,7 @@ async fn ends<T>(ending: JoinHandle<T>) -> T {
 async fn an_idle_connection_is_told_to_go() {
     let service = Service::start(&["--idle-timeout", "100ms"]).await;
     let (sender, ending) = connect(&service, 1 << 16).await;
-    let _sender = ask(sender).await;
+    let _sender = ask(sender).await.unwrap();
     ends(ending).await.unwrap();
     service.metric("iamd_connections 0").await;
 }
@@ -62,17 +70,21 @@ async fn an_old_connection_takes_no_more_calls_and_finishes_those_it_has() {
         let mut client = service.client().await;
         HeldStream::open(&mut client).await.unwrap()
     };
+    let mut answered = 0;
     let refused = async {
         loop {
-            sender = match sender.clone().ready().await {
-                Ok(_) => ask(sender.clone()).await,
+            sender = match ask(sender).await {
+                Ok(sender) => sender,
                 Err(error) => return error,
-            }
+            };
+            answered += 1;
         }
     };
     let told = tokio::time::timeout(Duration::from_secs(10), refused).await.expect("it takes no more calls");
     assert!(told.is_go_away() || told.is_io(), "{told}");
     ends(ending).await.unwrap();
+    // The last one was not sent any more: what came here was answered.
+    eventually("every call that was taken was answered", || asked(&service) == answered).await;
     // The stream, of a connection as old: it may go on for the grace.
     stream.ask(1).await;
     tokio::time::timeout(Duration::from_secs(10), stream.answers.message()).await.unwrap().unwrap_err();
@@ -114,7 +126,7 @@ async fn an_answer_that_nobody_takes_is_given_up() {
     let cancelled = "grpc_server_handled_total{grpc_service=\"iamd.v1.AuthorizationService\",\
                      grpc_method=\"IsAuthorized\",grpc_code=\"CANCELLED\"} 1";
     service.metric(cancelled).await;
-    ask(sender).await;
+    ask(sender).await.unwrap();
 }
 
 #[tokio::test]
@@ -169,5 +181,5 @@ async fn nothing_becomes_a_tunnel() {
     let (answer, _body) = sender.send_request(tunnel, false).unwrap();
     assert_eq!(answer.await.unwrap().status(), http::StatusCode::METHOD_NOT_ALLOWED);
     service.metric("iamd_requests_in_flight 0").await;
-    ask(sender).await;
+    ask(sender).await.unwrap();
 }
