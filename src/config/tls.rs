@@ -88,21 +88,13 @@ pub struct TlsOptions {
     pub min_version: TlsVersion,
 }
 
-impl TlsOptions {
-    /// Its files, and the ends of the flags that name them.
-    fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let client_ca = self.client_ca.as_deref().map(|file| ("client-ca", file));
-        [("cert", &*self.cert), ("key", &*self.key)].into_iter().chain(client_ca)
-    }
-}
-
 impl Config {
     /// The flag that names this file of TLS; the first, if there are several.
-    pub fn flag_of(&self, file: &Path) -> Option<String> {
-        let families = [("tls", &self.tls), ("admin-tls", &self.admin_tls)];
-        families.into_iter().find_map(|(family, options)| {
-            let (end, _) = options.as_ref()?.files().find(|(_, named)| *named == file)?;
-            Some(format!("--{family}-{end}"))
+    pub fn flag_of(&self, file: &Path) -> Option<&'static str> {
+        [(&GRPC, &self.tls), (&ADMIN, &self.admin_tls)].into_iter().find_map(|(flags, options)| {
+            let TlsOptions { cert, key, client_ca, .. } = options.as_ref()?;
+            let files = [(flags.cert, Some(cert)), (flags.key, Some(key)), (flags.client_ca, client_ca.as_ref())];
+            files.into_iter().find_map(|(flag, named)| (named? == file).then_some(flag))
         })
     }
 }

@@ -170,9 +170,12 @@ impl<B: RequestBody> Unary<B> {
         let request = OneMessage::new(body, authorization.state.request_bytes);
         let mut call = Self { authorization, request, read: None, place: None, hearers };
         // A fault here would end the connection, and not this call alone.
-        let read = catch_unwind(AssertUnwindSafe(|| call.read()));
-        if read.is_err() {
-            call.read = Some(Err(Refusal::Internal.status()));
+        let read = guarded(|| {
+            call.read();
+            Ok(())
+        });
+        if let Err(fault) = read {
+            call.read = Some(Err(fault.status()));
         }
         call
     }
