@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a bench may end early")]
 
+use std::cell::{LazyCell, OnceCell};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -191,6 +192,53 @@ fn bucket_policy(size: usize) -> Scenario {
     }
 }
 
+/// A random one of many users, in 10,000 groups, each of which has ten of 1,600 policies. As many different requests are
+/// asked however many they are, so that only the store differs.
+fn one_of(name: String, users: usize) -> Scenario {
+    const GROUPS: usize = 10_000;
+    const POLICIES: usize = 1_600;
+    const REQUESTS: usize = 50_000;
+    let arn = |n: usize| format!("arn:aws:iam::123456789012:user/user-{n}");
+    let policy = |n: usize| {
+        let statements: Vec<_> = (0..3).map(|k| ordinary(n * 3 + k, true)).collect();
+        let statements = statements.join(",");
+        let document = format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#);
+        format!(
+            r#"{{"PolicyName": "p{n}", "Arn": "arn:aws:iam::123456789012:policy/p{n}", "PolicyDocument": {document}}}"#
+        )
+    };
+    let group = |n: usize| {
+        let attached =
+            |k: usize| format!(r#"{{"PolicyArn": "arn:aws:iam::123456789012:policy/p{}"}}"#, (n + k * 159) % POLICIES);
+        let attached: Vec<_> = (0..10).map(attached).collect();
+        format!(
+            r#"{{"GroupName": "g{n}", "Arn": "arn:aws:iam::123456789012:group/g{n}", "AttachedManagedPolicies": [{}]}}"#,
+            attached.join(",")
+        )
+    };
+    let user = |n: usize| {
+        format!(
+            r#"{{"UserName": "user-{n}", "Arn": "{}", "GroupList": ["g{}"], "Tags": [{{"Key": "Team", "Value": "blue"}}]}}"#,
+            arn(n),
+            n % GROUPS
+        )
+    };
+    let list = |key: &str, all: Vec<String>| format!(r#"{{"{key}": [{}]}}"#, all.join(","));
+    let mut files: Vec<_> = (0..users)
+        .step_by(10_000)
+        .map(|from| list("UserDetailList", (from..users.min(from + 10_000)).map(user).collect()))
+        .collect();
+    files.push(list("GroupDetailList", (0..GROUPS).map(group).collect()));
+    files.push(list("Policies", (0..POLICIES).map(policy).collect()));
+    let ask = |n: usize| {
+        let caller = n * 7_919_777 % users;
+        let resource = format!("arn:aws:s3:::bucket-{}/user-{caller}/report.pdf", caller % GROUPS % POLICIES * 3);
+        v1::IsAuthorizedRequest { principal: arn(caller), ..message("s3:GetObject", &resource, INSIDE) }
+    };
+    let requests = (0..REQUESTS).map(ask).collect();
+    Scenario { name, files, requests, decision: Decision::Allow }
+}
+
 fn scenarios() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
     for count in [1, 5, 20, 100] {
@@ -233,20 +281,27 @@ fn decide(active: &Active, request: &AccessRequest<'_>, detail: Detail) -> Decis
 }
 
 fn decisions(criterion: &mut Criterion) {
+    for scenario in scenarios() {
+        in_turn(criterion, &scenario.name.clone(), || scenario);
+    }
+    for users in [1_000, 1_000_000] {
+        let name = format!("one of {users} users");
+        in_turn(criterion, &name.clone(), || one_of(name, users));
+    }
+}
+
+/// Asks the requests of a scenario in turn. Only what is measured is built: the largest stores take seconds.
+fn in_turn(criterion: &mut Criterion, name: &str, make: impl FnOnce() -> Scenario) {
     let limits = RequestLimits::default();
-    for Scenario { name, files, requests, decision } in scenarios() {
-        let active = std::cell::OnceCell::new();
+    let (scenario, active) = (LazyCell::new(make), OnceCell::new());
+    criterion.bench_function(&format!("decide: {name}"), |bencher| {
+        let Scenario { files, requests, decision, .. } = &*scenario;
         let requests: Vec<_> =
             requests.iter().map(|message| convert::access_request(message, &limits).expect("a request")).collect();
-        // Only what is measured is built: the largest stores take seconds.
-        criterion.bench_function(&format!("decide: {name}"), |bencher| {
-            let active = active.get_or_init(|| active_checked(&files, &requests, decision));
-            let mut requests = requests.iter().cycle();
-            bencher.iter(|| {
-                requests.next().map(|request| black_box(decide(active, black_box(request), Detail::Decision)))
-            });
-        });
-    }
+        let active = active.get_or_init(|| active_checked(files, &requests, *decision));
+        let mut requests = requests.iter().cycle();
+        bencher.iter(|| requests.next().map(|request| black_box(decide(active, black_box(request), Detail::Decision))));
+    });
 }
 
 fn active_checked(files: &[String], requests: &[AccessRequest<'_>], expected: Decision) -> Arc<Active> {
@@ -270,67 +325,5 @@ fn answers(criterion: &mut Criterion) {
     });
 }
 
-/// A random one of many users, in 10,000 groups, each of which has ten of 1,600 policies. In both stores as many different requests
-/// are asked, so that only the store differs.
-fn principals(criterion: &mut Criterion) {
-    const GROUPS: usize = 10_000;
-    const POLICIES: usize = 1_600;
-    const REQUESTS: usize = 50_000;
-    let arn = |n: usize| format!("arn:aws:iam::123456789012:user/user-{n}");
-    let policy = |n: usize| {
-        let statements: Vec<_> = (0..3).map(|k| ordinary(n * 3 + k, true)).collect();
-        let statements = statements.join(",");
-        let document = format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#);
-        format!(
-            r#"{{"PolicyName": "p{n}", "Arn": "arn:aws:iam::123456789012:policy/p{n}", "PolicyDocument": {document}}}"#
-        )
-    };
-    let group = |n: usize| {
-        let attached =
-            |k: usize| format!(r#"{{"PolicyArn": "arn:aws:iam::123456789012:policy/p{}"}}"#, (n + k * 159) % POLICIES);
-        let attached: Vec<_> = (0..10).map(attached).collect();
-        format!(
-            r#"{{"GroupName": "g{n}", "Arn": "arn:aws:iam::123456789012:group/g{n}", "AttachedManagedPolicies": [{}]}}"#,
-            attached.join(",")
-        )
-    };
-    let user = |n: usize| {
-        format!(
-            r#"{{"UserName": "user-{n}", "Arn": "{}", "GroupList": ["g{}"], "Tags": [{{"Key": "Team", "Value": "blue"}}]}}"#,
-            arn(n),
-            n % GROUPS
-        )
-    };
-    let list = |key: &str, all: Vec<String>| format!(r#"{{"{key}": [{}]}}"#, all.join(","));
-    for users in [1_000, 1_000_000] {
-        let ready = std::cell::OnceCell::new();
-        criterion.bench_function(&format!("decide: one of {users} users"), |bencher| {
-            let (active, messages) = ready.get_or_init(|| {
-                let mut files: Vec<_> = (0..users)
-                    .step_by(10_000)
-                    .map(|from| list("UserDetailList", (from..users.min(from + 10_000)).map(user).collect()))
-                    .collect();
-                files.push(list("GroupDetailList", (0..GROUPS).map(group).collect()));
-                files.push(list("Policies", (0..POLICIES).map(policy).collect()));
-                let ask = |n: usize| {
-                    let caller = n * 7_919_777 % users;
-                    let resource =
-                        format!("arn:aws:s3:::bucket-{}/user-{caller}/report.pdf", caller % GROUPS % POLICIES * 3);
-                    v1::IsAuthorizedRequest { principal: arn(caller), ..message("s3:GetObject", &resource, INSIDE) }
-                };
-                (store::engine(&files, 0).load_full(), (0..REQUESTS).map(ask).collect::<Vec<_>>())
-            });
-            let limits = RequestLimits::default();
-            let requests: Vec<_> =
-                messages.iter().map(|message| convert::access_request(message, &limits).expect("a request")).collect();
-            assert!(requests.iter().all(|request| decide(active, request, Detail::Decision) == Decision::Allow));
-            let mut requests = requests.iter().cycle();
-            bencher.iter(|| {
-                requests.next().map(|request| black_box(decide(active, black_box(request), Detail::Decision)))
-            });
-        });
-    }
-}
-
-criterion_group!(benches, decisions, answers, principals);
+criterion_group!(benches, decisions, answers);
 criterion_main!(benches);

@@ -353,8 +353,6 @@ async fn ten_thousand_connections() {
     becomes(&program, "iamd_connections", 0.0).await;
 }
 
-// --- the machine ----------------------------------------------------------------------------------------------------
-
 #[test]
 fn silent_visitors_of_the_admin_port() {
     let program = start(&[]);
@@ -372,6 +370,8 @@ fn silent_visitors_of_the_admin_port() {
     let mut first = visitors.remove(0);
     assert!(is_closed(&mut first));
 }
+
+// --- the machine ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_few_file_descriptors() {
