@@ -27,8 +27,8 @@ class Running:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(stderr, "w"))
         self.wait(lambda: self.get("/readyz")[0] == 200, 30, "is not ready")
 
-    def wait(self, true, seconds, otherwise):
-        """How long it took until something was true."""
+    def wait(self, true, seconds, otherwise, every=0.05):
+        """How long it took until something was true, which is asked so often."""
         began = time.monotonic()
         while True:
             if self.child.poll() is not None:
@@ -40,7 +40,7 @@ class Running:
                 pass
             if time.monotonic() - began > seconds:
                 raise TimeoutError(f"after {seconds} s the service {otherwise}")
-            time.sleep(0.05)
+            time.sleep(every)
 
     def get(self, path):
         connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=10)
@@ -89,6 +89,15 @@ class Running:
         except subprocess.TimeoutExpired:
             self.child.kill()
             return "killed, since it did not end"
+
+
+class Plain(Running):
+    """iamd on a core of its own with its default flags, and these, on free ports."""
+
+    def __init__(self, program, core, store, stderr, flags=()):
+        self.port, admin = free_port(), free_port()
+        where = ["--policies", store, "--listen", f"127.0.0.1:{self.port}", "--admin-listen", f"127.0.0.1:{admin}"]
+        super().__init__(program, core, [*where, *flags], admin, stderr)
 
 
 class Service(Running):
