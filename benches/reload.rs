@@ -4,6 +4,7 @@
 
 #![expect(clippy::expect_used, reason = "a bench may end early")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
@@ -13,7 +14,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use iamd::arn::AccountId;
 use iamd::directory::{Directory, StoreOptions};
 use iamd::reload::source::{Source, Trust};
-use iamd::reload::{Build, load_once};
+use iamd::reload::{Build, load_once, patch};
 
 const USERS: usize = 6_000;
 const GROUPS: usize = 400;
@@ -66,6 +67,11 @@ fn document(n: usize, principal: &str) -> String {
     format!(r#"{{"Version": "2012-10-17", "Statement": [{}]}}"#, statements.join(", "))
 }
 
+/// About the bucket of another number, if that is another.
+fn policy(n: usize, bucket: usize) -> String {
+    format!(r#"{{"PolicyName": "policy-{n}", "PolicyDocument": {}}}"#, document(bucket, ""))
+}
+
 fn write_store(root: &Path) {
     let dice = &mut Dice(7);
     let write = |folder: &str, n: usize, text: String| {
@@ -77,8 +83,7 @@ fn write_store(root: &Path) {
     (0..GROUPS).for_each(|n| write("groups", n, format!(r#"{{"GroupName": "group-{n}", {}}}"#, attached(dice))));
     let role = |n, attached| format!(r#"{{"RoleName": "role-{n}", "AssumeRolePolicyDocument": {TRUST}, {attached}}}"#);
     (0..ROLES).for_each(|n| write("roles", n, role(n, attached(dice))));
-    let policy = |n| format!(r#"{{"PolicyName": "policy-{n}", "PolicyDocument": {}}}"#, document(n, ""));
-    (0..POLICIES).for_each(|n| write("policies", n, policy(n)));
+    (0..POLICIES).for_each(|n| write("policies", n, policy(n, n)));
     let bucket = |n| {
         let document = document(n, r#""Principal": "*", "#);
         format!(r#"{{"ResourceArn": "arn:aws:s3:::b-{n}", "ResourcePolicy": {document}}}"#)
@@ -98,6 +103,7 @@ fn reload(c: &mut Criterion) {
     assert_eq!(loaded.directory.fragments().count(), USERS + GROUPS + ROLES + POLICIES + BUCKETS);
     let mut source = Source::new(store.path());
     source.fingerprint(Trust::Nothing);
+    source.mark();
     group.bench_function("nothing-changed", |b| b.iter(|| black_box(source.fingerprint(Trust::Stamps).revision)));
     let mut dice = Dice(11);
     group.bench_function("change-one-of-10000-files", |b| {
@@ -106,6 +112,29 @@ fn reload(c: &mut Criterion) {
             |()| reloaded(&mut source, &loaded.directory, &options),
             BatchSize::PerIteration,
         );
+    });
+    let mut told = |file: &str, content: &mut dyn FnMut() -> String| {
+        let path = store.path().join(file);
+        let changed = BTreeSet::from([path.clone()]);
+        group.bench_function(format!("told-of-{file}-of-10000-files"), |b| {
+            b.iter_batched(
+                || fs::write(&path, content()).expect("a file"),
+                |()| {
+                    let changes = source.changes(&changed).expect("one file");
+                    source.mark();
+                    assert_eq!(changes.files.len(), 1);
+                    patch(&loaded.directory, &loaded.warnings, &changes, &options).expect("a file like the one before")
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    };
+    told("users/17.json", &mut || user(17, &mut dice));
+    // It is attached to a few groups and roles, these have some twenty users each.
+    let mut n = 0;
+    told("policies/17.json", &mut || {
+        n += 1;
+        policy(17, n)
     });
     group.finish();
 }

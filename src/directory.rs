@@ -3,6 +3,7 @@
 mod digest;
 mod draft;
 mod entity;
+mod files;
 mod fragment;
 mod identity;
 mod keys;
@@ -23,9 +24,9 @@ use crate::arn::{AccountId, Arn};
 use crate::policy::CompiledPolicy;
 
 pub use digest::Digest;
+use files::Files;
 pub use fragment::Fragment;
-pub use loader::Loader;
-use principals::Files;
+pub use loader::{ChangedFile, Loader};
 pub use principals::{Entity, Role, Roles, Users};
 use resolve::Common;
 pub use written::{Holder, Written};
@@ -82,9 +83,11 @@ pub struct Resource {
 /// Resources by ARN.
 #[derive(Debug, Default)]
 pub struct Resources {
-    by_arn: Map<Arc<str>, Arc<Resource>>,
+    by_arn: Arc<Map<Arc<str>, Arc<Resource>>>,
+    /// What some of these have become since.
+    later: Map<Arc<str>, Arc<Resource>>,
     /// One bit per length that an ARN has, in bytes: what has no such length need not be hashed.
-    lengths: Vec<u64>,
+    lengths: Arc<[u64]>,
 }
 
 impl From<Map<Arc<str>, Arc<Resource>>> for Resources {
@@ -96,14 +99,14 @@ impl From<Map<Arc<str>, Arc<Resource>>> for Resources {
                 *word |= 1 << (length % 64);
             }
         }
-        Self { by_arn, lengths }
+        Self { by_arn: by_arn.into(), later: Map::default(), lengths: lengths.into() }
     }
 }
 
 impl Resources {
     /// The resource with this ARN.
     pub fn get(&self, arn: &str) -> Option<&Resource> {
-        if self.has_length(arn.len()) { self.by_arn.get(arn).map(|resource| &**resource) } else { None }
+        if self.has_length(arn.len()) { self.now(arn).map(|resource| &**resource) } else { None }
     }
 
     /// Whether there are none.
@@ -113,7 +116,19 @@ impl Resources {
 
     /// Every resource with its ARN, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Resource)> {
-        self.by_arn.iter().map(|(arn, resource)| (&**arn, &**resource))
+        self.by_arn.keys().filter_map(|arn| Some((&**arn, &**self.now(arn)?)))
+    }
+
+    fn now(&self, arn: &str) -> Option<&Arc<Resource>> {
+        if self.later.is_empty() { self.by_arn.get(arn) } else { self.later.get(arn).or_else(|| self.by_arn.get(arn)) }
+    }
+
+    /// With others in the places of some; None if these are more than `most`, and more than a quarter of all.
+    fn with<'r>(&self, others: impl Iterator<Item = (&'r Arc<str>, &'r Arc<Resource>)>, most: usize) -> Option<Self> {
+        let mut later = self.later.clone();
+        later.extend(others.map(|(arn, resource)| (Arc::clone(arn), Arc::clone(resource))));
+        let (by_arn, lengths) = (Arc::clone(&self.by_arn), Arc::clone(&self.lengths));
+        (later.len() <= most.max(by_arn.len() / 4)).then_some(Self { by_arn, later, lengths })
     }
 
     /// The resource with this ARN, and those whose ARN it continues with `/` or `:`, longest first (policy-store.md).

@@ -192,6 +192,16 @@ impl Findings {
         strict && !self.list.is_empty() || self.error_count() > 0
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// How many findings are errors.
     pub fn error_count(&self) -> usize {
         self.errors

@@ -22,7 +22,7 @@ pub mod status;
 mod wake;
 mod watch;
 
-pub use self::build::{Build, Built, load_once, load_with_written};
+pub use self::build::{Build, Built, load_once, load_with_written, patch};
 pub use self::status::{LastReload, ReloadResult, SharedStatus, Status};
 pub use self::watch::is_change;
 

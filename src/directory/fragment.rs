@@ -51,7 +51,7 @@ pub struct Fragment {
 }
 
 /// What the files before it have to do with what becomes of a file. Where this is the same, the same becomes of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Footing {
     /// How many comparisons in search of near misses were left, of either kind, and how many were made.
     pub(super) comparisons: Comparisons,
@@ -68,7 +68,7 @@ pub(super) struct Comparisons {
 }
 
 /// A policy of AWS as a file defines it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AwsPolicy {
     pub(super) name: Box<str>,
     pub(super) arn: Box<str>,
@@ -138,6 +138,38 @@ impl Fragment {
         &self.path
     }
 
+    /// Whether the other one has the same names for what other files may name, and for what requests do.
+    pub(super) fn looks_like(&self, other: &Self) -> bool {
+        let is_for_all = |file: &Self| {
+            !(file.vpc_endpoints.is_empty() && file.organizations.is_empty() && file.unreadable.is_none())
+        };
+        !is_for_all(self)
+            && !is_for_all(other)
+            && self.footing == other.footing
+            && self.accounts == other.accounts
+            && self.resources().map(|(arn, _)| arn).eq(other.resources().map(|(arn, _)| arn))
+            && self.groups().eq(other.groups())
+            && self.managed_policies().eq(other.managed_policies())
+            && self.users.have_the_names_of(&other.users)
+            && self.roles.have_the_names_of(&other.roles)
+    }
+
+    /// Its resources by ARN; managed policies that have tags are some.
+    pub(super) fn resources(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Resource>)> {
+        let tagged = self.tagged_policies.iter().map(|(arn, resource)| (arn, resource));
+        self.resources.iter().map(|(arn, _, resource)| (arn, resource)).chain(tagged)
+    }
+
+    /// Account, ARN and name of each group.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (Option<AccountId>, &str, &str)> {
+        self.groups.iter().map(|group| group.identity.names())
+    }
+
+    /// Account, ARN and name of each managed policy.
+    pub(super) fn managed_policies(&self) -> impl Iterator<Item = (Option<AccountId>, &str, &str)> {
+        self.managed_policies.iter().map(|policy| policy.identity.names())
+    }
+
     /// Digest of the file that it came of, if it was given.
     pub fn digest(&self) -> Option<Digest> {
         self.digest
@@ -170,6 +202,11 @@ impl Linked {
             && self.sets.len() == other.sets.len()
             && self.sets.iter().zip(&other.sets).all(|(own, other)| are_same(own, other))
             && boundaries(self) == boundaries(other)
+    }
+
+    /// What a group of the file has, by its number there.
+    pub(super) fn sets_of_group(&self, group: u32) -> Option<Sets> {
+        self.sets.get(self.fragment.groups.get(group as usize)?.set? as usize).cloned()
     }
 
     /// What a set as it is written comes to.

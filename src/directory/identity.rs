@@ -85,6 +85,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// Account, ARN and name.
+    pub(super) fn names(&self) -> (Option<AccountId>, &str, &str) {
+        (self.owner, &self.arn, &self.name)
+    }
+
     fn unknown(file: &Arc<str>, position: Position, kind: Kind) -> Self {
         let (name, arn) = Default::default();
         Self { kind, owner: None, name, arn, place: Place::new(file, position), known: false }

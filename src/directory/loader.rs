@@ -8,7 +8,7 @@ use super::entity::elements;
 use super::fragment::{Comparisons, Fragment};
 use super::identity::Place;
 use super::keys;
-use super::resolve::{Problems, resolve};
+use super::resolve::{Patch, Problems, patch, resolve};
 use super::schema;
 use super::{Directory, StoreOptions, Written};
 use crate::finding::{Finding, Findings, NearMisses, Position, WORDS_TO_COMPARE, near_miss};
@@ -35,6 +35,29 @@ pub struct Loader {
     findings: Findings,
     /// The first of those.
     unreadable: Option<Place>,
+}
+
+/// A file that is another than when the directory before was made.
+#[derive(Debug)]
+pub struct ChangedFile {
+    /// Relative to the store's root, with `/`.
+    pub path: Arc<str>,
+    /// Of its content.
+    pub digest: Digest,
+    /// Its content.
+    pub text: String,
+}
+
+impl ChangedFile {
+    /// As it would be read after the files that come before the one in whose place it is.
+    fn read<'d>(&self, options: &StoreOptions, before: &'d Directory) -> Option<Patch<'d>> {
+        let number = before.files.number_of(&self.path)?;
+        let old = &before.files.get(number)?.fragment;
+        let mut loader = Loader::new(options);
+        loader.before.left = old.footing.comparisons;
+        loader.read(old.path(), &self.text, Some(self.digest));
+        Some(Patch { number, old, new: loader.fragments.pop()? })
+    }
 }
 
 /// What an object is, in the order in which its keys decide it.
@@ -193,6 +216,23 @@ impl Loader {
             return Err(findings.into_sorted());
         }
         Ok((directory, findings.into_sorted()))
+    }
+
+    /// The directory in which these files, sorted by path, are others, with its findings; None if that may concern more than these
+    /// files, or something is wrong with one: then all files are to be looked at. Files of `before` are in the order of their paths.
+    pub fn patch(
+        options: &StoreOptions,
+        before: &Directory,
+        findings: &[Finding],
+        others: &[ChangedFile],
+    ) -> Option<(Directory, Vec<Finding>)> {
+        let patches: Vec<_> = others.iter().map(|file| file.read(options, before)).collect::<Option<_>>()?;
+        let directory = patch(before, &patches)?;
+        let mut all = Findings::new();
+        let is_other = |finding: &Finding| others.iter().any(|file| file.path == finding.file);
+        findings.iter().filter(|finding| !is_other(finding)).for_each(|finding| all.add(finding.clone()));
+        patches.iter().flat_map(|patch| &patch.new.findings).for_each(|finding| all.add(finding.clone()));
+        (!all.refuses(options.strict)).then(|| (directory, all.into_sorted()))
     }
 
     fn draft(&mut self, path: &Arc<str>) -> Draft {

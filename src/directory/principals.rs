@@ -10,6 +10,7 @@ use std::sync::Arc;
 use memchr::arch::all::is_equal;
 
 use super::EntityTags;
+use super::files::Files;
 use super::fragment::{Fragment, Linked};
 use super::table::{Table, Tag};
 use crate::arn::{AccountId, Arn};
@@ -152,6 +153,20 @@ impl Principals {
         self.starts.len()
     }
 
+    /// Whether the others have the same names and unique ids, in the same order.
+    pub(super) fn have_the_names_of(&self, others: &Self) -> bool {
+        let are_one = |index| {
+            let both = self.record(index).zip(others.record(index));
+            both.is_some_and(|(one, other)| one.arn() == other.arn() && one.unique_id() == other.unique_id())
+        };
+        self.len() == others.len() && (0..number(self.len())).all(are_one)
+    }
+
+    /// Whether each record is where that of the others is.
+    fn lie_like(&self, others: &Self) -> bool {
+        self.starts == others.starts && self.units() == others.units()
+    }
+
     /// How many units its records take.
     fn units(&self) -> u32 {
         number(self.records.len() / UNIT)
@@ -281,22 +296,25 @@ pub struct Role<'a> {
     pub service_linked: bool,
 }
 
-/// The files of a store, by number.
-pub(super) type Files = Arc<[Arc<Linked>]>;
-
 /// Finds a record by a tag in one small table: a tag's low bits say where to begin, its high bits and the place of the record are
 /// what is there. So a million users have a table of 8 MiB, most of which stays in the processor's cache.
 #[derive(Debug)]
 struct Finder {
     files: Files,
     of: fn(&Fragment) -> &Principals,
-    /// Where the records of each file start, in units over all files.
-    bases: Box<[u32]>,
+    /// Where the records of each file start, in units over all files; and where those of the last one end.
+    bases: Arc<[u32]>,
     /// 0: nothing.
-    slots: Box<[u32]>,
+    slots: Arc<[u32]>,
     /// The bits of a slot that are a place, plus one.
     place_mask: u32,
     len: usize,
+}
+
+/// The bits that places take, of files whose records start and end there.
+fn place_mask(bases: &[u32]) -> u32 {
+    let end = bases.last().copied().unwrap_or_default();
+    u32::MAX.checked_shr(end.leading_zeros()).unwrap_or_default()
 }
 
 impl Default for Finder {
@@ -308,15 +326,14 @@ impl Default for Finder {
 impl Finder {
     fn new(files: Files, of: fn(&Fragment) -> &Principals, by_name: &Table<Location>) -> Self {
         let mut total = 0_u32;
-        let base = |file: &Arc<Linked>| {
-            let base = total;
+        let end = |file: &Arc<Linked>| {
             total = total.saturating_add(of(&file.fragment).units());
-            base
+            total
         };
-        let bases: Box<[u32]> = files.iter().map(base).collect();
-        let place_mask = u32::MAX.checked_shr(total.leading_zeros()).unwrap_or_default();
+        let bases: Arc<[u32]> = [0].into_iter().chain(files.iter().map(end)).collect();
+        let place_mask = place_mask(&bases);
         let place = |at: Location| {
-            let start = of(&files.get(at.file as usize)?.fragment).starts.get(at.index as usize)?;
+            let start = of(&files.get(at.file)?.fragment).starts.get(at.index as usize)?;
             Some(bases.get(at.file as usize)?.saturating_add(*start) + 1)
         };
         let slot = |slot: Option<(Tag, Location)>| {
@@ -325,6 +342,51 @@ impl Finder {
         };
         let slots = by_name.slots().map(|taken| slot(taken).unwrap_or_default()).collect();
         Self { files, of, bases, slots, place_mask, len: by_name.len() }
+    }
+
+    /// Of the same names in the same files, some of which are others: of these, the numbers. None if more places are needed than
+    /// slots have room for.
+    fn after(&self, files: Files, changed: &[u32]) -> Option<Self> {
+        let Self { of, place_mask, len, .. } = *self;
+        let stays = |number: &u32| {
+            let both = files.get(*number).zip(self.files.get(*number));
+            both.is_some_and(|(new, old)| of(&new.fragment).lie_like(of(&old.fragment)))
+        };
+        let (mut bases, mut slots) = (Arc::clone(&self.bases), Arc::clone(&self.slots));
+        if !changed.iter().all(stays) {
+            bases = self.bases_in(&files, changed);
+            // The last one is where all of them end.
+            bases.last().filter(|end| **end <= place_mask)?;
+            let moved = |slot: &u32| if *slot == 0 { Some(0) } else { self.moved(*slot, &files, &bases, changed) };
+            slots = self.slots.iter().map(moved).collect::<Option<_>>()?;
+        }
+        Some(Self { files, of, bases, slots, place_mask, len })
+    }
+
+    fn bases_in(&self, files: &Files, changed: &[u32]) -> Arc<[u32]> {
+        let mut bases = Vec::with_capacity(self.bases.len());
+        let mut base = 0_u32;
+        bases.push(base);
+        for (number, range) in (0..).zip(self.bases.windows(2)) {
+            let other = changed.binary_search(&number).ok().and_then(|_| files.get(number));
+            let before = range.last().zip(range.first()).map_or(0, |(end, start)| end.saturating_sub(*start));
+            base = base.saturating_add(other.map_or(before, |file| (self.of)(&file.fragment).units()));
+            bases.push(base);
+        }
+        bases.into()
+    }
+
+    /// A slot where its record lies in these files.
+    fn moved(&self, slot: u32, files: &Files, bases: &[u32], changed: &[u32]) -> Option<u32> {
+        let (number, unit) = self.place_of(slot)?;
+        let unit = match changed.binary_search(&number) {
+            Err(_) => unit,
+            Ok(_) => {
+                let index = (self.of)(&self.files.get(number)?.fragment).starting_at(unit)?.index;
+                *(self.of)(&files.get(number)?.fragment).starts.get(index as usize)?
+            }
+        };
+        Some(slot & !self.place_mask | (bases.get(number as usize)?.saturating_add(unit) + 1))
     }
 
     fn find(&self, account: AccountId, name: &str, is_right: impl Fn(&Record<'_>) -> bool) -> Option<Entity<'_>> {
@@ -346,11 +408,17 @@ impl Finder {
         }
     }
 
-    fn at(&self, slot: u32) -> Option<Entity<'_>> {
+    /// The number of the file, and where in its records.
+    fn place_of(&self, slot: u32) -> Option<(u32, u32)> {
         let place = (slot & self.place_mask).checked_sub(1)?;
         let number = self.bases.partition_point(|base| *base <= place).checked_sub(1)?;
-        let (file, base) = (self.files.get(number)?, self.bases.get(number)?);
-        let record = (self.of)(&file.fragment).starting_at(place - base)?;
+        Some((u32::try_from(number).ok()?, place - self.bases.get(number)?))
+    }
+
+    fn at(&self, slot: u32) -> Option<Entity<'_>> {
+        let (number, unit) = self.place_of(slot)?;
+        let file = self.files.get(number)?;
+        let record = (self.of)(&file.fragment).starting_at(unit)?;
         Some(Entity { file, record })
     }
 
@@ -381,6 +449,11 @@ pub struct Users(Finder);
 impl Users {
     pub(super) fn new(files: Files, by_name: &Table<Location>) -> Self {
         Self(Finder::new(files, |file| &file.users, by_name))
+    }
+
+    /// The same users in these files, of which those of these numbers are others; None where they are to be found anew.
+    pub(super) fn after(&self, files: Files, changed: &[u32]) -> Option<Self> {
+        self.0.after(files, changed).map(Self)
     }
 
     /// The user of this name, or of one that differs in case only, whatever its path.
@@ -421,6 +494,11 @@ pub struct Roles(Finder);
 impl Roles {
     pub(super) fn new(files: Files, by_name: &Table<Location>) -> Self {
         Self(Finder::new(files, |file| &file.roles, by_name))
+    }
+
+    /// The same roles in these files, of which those of these numbers are others; None where they are to be found anew.
+    pub(super) fn after(&self, files: Files, changed: &[u32]) -> Option<Self> {
+        self.0.after(files, changed).map(Self)
     }
 
     /// The role of this name, or of one that differs in case only, whatever its path.

@@ -1,17 +1,22 @@
 //! References become what they name: what became of each file becomes a [`Directory`].
 //!
-//! All of it is done anew for each directory, in a time that grows with the number of files and of what they name, but hardly
-//! with what is in them; what comes to the same as in the directory before is shared with it.
+//! All of it is done anew for a directory, in a time that grows with the number of files and of what they name, but hardly
+//! with what is in them; what comes to the same as in the directory before is shared with it. Where only some files are others,
+//! and none of these has anything to do with how the rest is read, [`patch`] looks at these alone.
 
 mod link;
 mod managed;
+mod namers;
+mod patch;
 mod register;
 mod sets;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use link::Linker;
+use namers::Namers;
+pub(super) use patch::{Patch, patch};
 use register::{Register, Who};
 
 use super::draft::report_twice;
@@ -29,9 +34,25 @@ use crate::policy::{CompiledPolicy, PolicySet};
 #[derive(Debug, Default)]
 pub(super) struct Common {
     /// AWS's own policies that are asked for, by ARN; None of one with errors.
-    built_in: HashMap<Arc<str>, Option<Arc<CompiledPolicy>>>,
+    built_in: Arc<HashMap<Arc<str>, Option<Arc<CompiledPolicy>>>>,
     /// Sets by the addresses of their policies, which live as long as these do.
-    sets: HashMap<Box<[usize]>, Arc<PolicySet>>,
+    sets: Arc<HashMap<Box<[usize]>, Arc<PolicySet>>>,
+    /// Those that came in the place of others since all references were resolved.
+    later_sets: HashMap<Box<[usize]>, Arc<PolicySet>>,
+    /// How many patterns the indexes hold of policies that others may have, too.
+    shared_patterns: usize,
+    groups: Arc<Table<Location>>,
+    managed_policies: Arc<Table<Location>>,
+    /// Who names what; made when it is first asked for.
+    namers: Arc<OnceLock<Namers>>,
+    /// Whether there is something to report that is in no file alone.
+    has_joint_findings: bool,
+}
+
+impl Common {
+    fn set(&self, addresses: &[usize]) -> Option<&Arc<PolicySet>> {
+        self.later_sets.get(addresses).or_else(|| self.sets.get(addresses))
+    }
 }
 
 /// The directory and all findings; with an error among them the directory is not whole.
@@ -42,6 +63,7 @@ pub(super) fn resolve(
 ) -> (Directory, Findings) {
     let findings = &mut problems.findings;
     files.iter().for_each(|file| file.findings.iter().for_each(|finding| findings.add(finding.clone())));
+    let of_files = findings.len();
     let register = Register::new(files, findings);
     report_repeated_ids(files, findings);
     let accounts: HashSet<AccountId> = files.iter().flat_map(|file| file.accounts.iter().copied()).collect();
@@ -51,7 +73,9 @@ pub(super) fn resolve(
     let linker = Linker::new(files, &register, problems, before);
     let linked = linker.link();
     let sum = |count: fn(&Fragment) -> usize| files.iter().map(|file| count(file)).sum::<usize>();
-    let built_in = || linked.common.built_in.values().flatten();
+    let (mut common, findings) = (linked.common, linked.problems.finish());
+    common.has_joint_findings = findings.len() > of_files;
+    let built_in = || common.built_in.values().flatten();
     let built_in_statements: usize = built_in().map(|policy| policy.statement_count()).sum();
     let directory = Directory {
         accounts,
@@ -60,12 +84,12 @@ pub(super) fn resolve(
         organization,
         policy_count: sum(|file| file.policy_count) + built_in().count(),
         statement_count: sum(|file| file.statement_count) + built_in_statements,
-        users: Users::new(Arc::clone(&linked.files), &register.users),
-        roles: Roles::new(Arc::clone(&linked.files), &register.roles),
+        users: Users::new(linked.files.clone(), &register.users),
+        roles: Roles::new(linked.files.clone(), &register.roles),
         files: linked.files,
-        common: linked.common,
+        common,
     };
-    (directory, linked.problems.finish())
+    (directory, findings)
 }
 
 /// What is wrong with references.
@@ -89,6 +113,10 @@ impl Problems {
     ) -> Self {
         let unreadable = unreadable.or_else(|| files.iter().find_map(|file| file.unreadable.clone()));
         Self { findings, unreadable, unresolved: 0, near_misses }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.findings.is_empty() && self.unresolved == 0
     }
 
     /// Reports that a reference names nothing, unless what it names may be in what could not be read.

@@ -14,7 +14,7 @@ const FULL: (usize, usize) = (3, 4);
 const FEWEST_SLOTS: usize = 8;
 
 /// Values by hash.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Table<V> {
     slots: Vec<Slot<V>>,
     len: usize,

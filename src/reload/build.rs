@@ -11,7 +11,7 @@ use crate::directory::{Digest, Directory, Fragment, Loader, StoreOptions, Writte
 use crate::finding::{Finding, Position, Severity, WHOLE_STORE};
 use crate::snapshot::Loaded;
 
-use super::source::{Fingerprint, Source, Trust, Visitor};
+use super::source::{Changes, Fingerprint, Source, Trust, Visitor};
 
 /// A file that is being written is complete within moments; who writes longer is told what is wrong with it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -20,6 +20,15 @@ const LOOKS: usize = 10;
 
 /// What comes of a store: something to decide by, or everything that is wrong.
 pub type Built = Result<Loaded, Vec<Finding>>;
+
+/// What these changes make of a directory, with what loading it had to say, without a look at any other file. None if that may not
+/// do, or anything is wrong: then all of the store is to be built.
+pub fn patch(before: &Directory, warnings: &[Finding], changes: &Changes, options: &StoreOptions) -> Option<Loaded> {
+    let patched = || Loader::patch(options, before, warnings, &changes.files);
+    // Whatever fails here is tried once more, and reported, by whoever builds all of it.
+    let (directory, warnings) = catch_unwind(AssertUnwindSafe(patched)).ok()??;
+    Some(Loaded { directory, revision: changes.read.revision, bytes: changes.read.bytes, warnings })
+}
 
 /// Takes in a store file by file; what has become of a file before is taken over, if the file is the same.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! The loop of the reload thread: sleep, look, and install what is new and right. It ends only when told to.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,7 @@ use crate::engine::Engine;
 use crate::finding::Finding;
 use crate::snapshot::{Loaded, Revision, Snapshot};
 
-use super::build::{Build, Built, store_finding};
+use super::build::{self, Build, Built, store_finding};
 use super::source::{Fingerprint, Source, Trust};
 use super::status::{LastReload, ReloadResult, SharedStatus, Status};
 use super::wake::{Wake, Wakes, Woken};
@@ -51,6 +53,21 @@ struct Settled {
     wake: Wake,
     /// When the last reading started.
     started: Instant,
+}
+
+/// What becomes of what was read, if the files rest.
+enum Next<'s> {
+    Patched(Box<Loaded>),
+    Whole(Box<Build<'s>>),
+}
+
+impl Next<'_> {
+    fn built(self, read: &Fingerprint) -> Built {
+        match self {
+            Self::Patched(loaded) => Ok(*loaded),
+            Self::Whole(build) => build.finish(read),
+        }
+    }
 }
 
 impl<F: Fn(&LastReload)> Cycle<F> {
@@ -97,6 +114,9 @@ impl<F: Fn(&LastReload)> Cycle<F> {
         let found = self.source.fingerprint(Trust::Stamps);
         let came_in = self.watch.arm(&found.reach, false);
         let known = self.rejected.unwrap_or_else(|| self.active());
+        if found.revision == self.active() {
+            self.source.mark();
+        }
         let is_news = came_in || found.revision != known || self.rejected.is_none() && self.is_stale();
         is_news.then_some(found.revision)
     }
@@ -120,21 +140,39 @@ impl<F: Fn(&LastReload)> Cycle<F> {
             }
             let started = Instant::now();
             let active = self.engine.load_full();
-            let mut build = Build::after(&active.snapshot.directory, &self.options.store);
             let told = self.watch.told();
             let trust = if self.hears(woken.wake) { Trust::Events } else { trust(woken.wake) };
-            let read = self.source.read_told(trust, told.as_ref(), &mut build);
+            let (read, next) = self.read(&active.snapshot, trust, told.as_ref());
             let came_in = read.walked && self.watch.arm(&read.reach, true);
             let rests =
                 before == Some(read.revision) || self.hears(woken.wake) && woken.quiet && !self.wakes.is_pending();
             if rests && !came_in {
                 let is_news = read.revision != active.snapshot.revision && !self.is_known_as_wrong(&read, woken.wake);
-                let built = is_news.then(|| build.finish(&read));
+                let built = is_news.then(|| next.built(&read));
                 return Reading::Settled(Box::new(Settled { read, built, wake: woken.wake, started }));
             }
             before = Some(read.revision);
         }
         Reading::Restless
+    }
+
+    /// Reads what changed, if that is known and all there is to know; else all of the store.
+    fn read<'s>(
+        &mut self,
+        active: &'s Snapshot,
+        trust: Trust,
+        told: Option<&BTreeSet<PathBuf>>,
+    ) -> (Fingerprint, Next<'s>) {
+        let told = told.filter(|_| trust == Trust::Events);
+        let (directory, store) = (&active.directory, &self.options.store);
+        let changes = told.and_then(|told| self.source.changes(told));
+        let patched = changes.and_then(|it| Some((build::patch(directory, &active.warnings, &it, store)?, it.read)));
+        if let Some((loaded, read)) = patched {
+            return (read, Next::Patched(Box::new(loaded)));
+        }
+        let mut build = Build::after(directory, store);
+        let read = self.source.read_told(trust, told, &mut build);
+        (read, Next::Whole(Box::new(build)))
     }
 
     /// Whether the file system tells of every change, as it did of this one.
@@ -148,6 +186,7 @@ impl<F: Fn(&LastReload)> Cycle<F> {
 
     fn judge(&mut self, Settled { read, built, wake, started }: Settled) {
         if read.revision == self.active() {
+            self.source.mark();
             let was_stale = self.is_stale();
             self.rejected = None;
             if was_stale || wake != Wake::Poll {
@@ -168,6 +207,7 @@ impl<F: Fn(&LastReload)> Cycle<F> {
 
     fn install(&mut self, loaded: Loaded, started: Instant) {
         let active = self.engine.install(loaded);
+        self.source.mark();
         self.rejected = None;
         self.activated(&active.snapshot, started);
     }

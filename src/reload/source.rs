@@ -21,10 +21,12 @@ use crate::directory::Digest;
 use crate::finding::{Finding, Position, Severity, WHOLE_STORE, io_words};
 use crate::snapshot::Revision;
 
+mod changes;
 mod reach;
 mod stamp;
 mod walk;
 
+pub use changes::Changes;
 pub use reach::Reach;
 use stamp::Stamp;
 use walk::{Entry, Found, Tree};
@@ -65,6 +67,8 @@ pub struct Source {
     tree: Option<Tree>,
     /// Sorted by path.
     known: Vec<Known>,
+    /// The paths of files that came, went or became others since [`Source::mark`]; None before the first mark.
+    changed: Option<BTreeSet<Arc<str>>>,
     /// What time it is for the file system; tests have their own.
     now: fn() -> SystemTime,
 }
@@ -76,6 +80,8 @@ struct Known {
     stamp: Stamp,
     /// Of its content.
     digest: Digest,
+    /// Of its path and that: its part of the revision, in a row with those of others.
+    leaf: Digest,
     /// Its size.
     bytes: u64,
     read_at: Instant,
@@ -105,7 +111,7 @@ pub trait Visitor {
 /// What a store contains, without the content.
 #[derive(Debug)]
 pub struct Fingerprint {
-    /// Digest of every path with its content or with the reason why it could not be read: SHA-256 over paths and digests.
+    /// Digest of every path with its content or with the reason why it could not be read: SHA-256 over a digest for each.
     pub revision: Revision,
     /// Total size of the files that could be read.
     pub bytes: u64,
@@ -122,7 +128,8 @@ impl Source {
     }
 
     fn within(directory: &Path, limits: Limits) -> Self {
-        Self { directory: directory.to_owned(), limits, tree: None, known: Vec::new(), now: SystemTime::now }
+        let (tree, known, changed) = (None, Vec::new(), None);
+        Self { directory: directory.to_owned(), limits, tree, known, changed, now: SystemTime::now }
     }
 
     /// Visits every `*.json` under the directory, with the content of one file at a time in memory. Names that start with `.`
@@ -150,12 +157,14 @@ impl Source {
             digest: Sha256::new(),
             before: known.into_iter().peekable(),
             known: Vec::with_capacity(entries.len()),
+            changed: self.changed.as_mut(),
         };
         for entry in entries {
             if !reading.entry(entry) {
                 break;
             }
         }
+        reading.known_up_to(None);
         let Reading { visitor, bytes, digest, known, .. } = reading;
         self.known = known;
         self.tree = Some(tree);
@@ -169,7 +178,7 @@ impl Source {
     fn look(&mut self, told: Option<&BTreeSet<PathBuf>>) -> (Tree, bool) {
         let now = (self.now)();
         if let (Some(told), Some(mut tree)) = (told, self.tree.take())
-            && tree.look_at(told, &self.directory, self.limits, now)
+            && tree.look_at(told, &self.directory, self.limits, now).is_some()
         {
             return (tree, false);
         }
@@ -281,16 +290,22 @@ struct Reading<'v> {
     before: Peekable<std::vec::IntoIter<Known>>,
     /// What is known now, up to the current path.
     known: Vec<Known>,
+    /// Takes in what came, went or became another.
+    changed: Option<&'v mut BTreeSet<Arc<str>>>,
 }
 
 impl Reading<'_> {
     /// Whether to go on.
     fn entry(&mut self, Entry { path, file }: &Entry) -> bool {
         let before = self.known_before(path);
+        let digest_before = before.as_ref().map(|known| known.digest);
         let read = match file {
             Ok(found) => self.file(path, found, before),
             Err(problem) => Err(problem.clone()),
         };
+        if read.as_ref().ok().map(|known| known.digest) != digest_before {
+            self.note(path);
+        }
         match read {
             Ok(known) if self.bytes.saturating_add(known.bytes) > self.limits.store_bytes => {
                 self.problem(WHOLE_STORE, store_too_large(self.limits));
@@ -298,7 +313,7 @@ impl Reading<'_> {
             }
             Ok(known) => {
                 self.bytes += known.bytes;
-                update(&mut self.digest, path, Ok(&known.digest));
+                self.digest.update(known.leaf);
                 self.known.push(known);
             }
             Err(problem) => self.problem(path, problem),
@@ -307,13 +322,26 @@ impl Reading<'_> {
     }
 
     fn problem(&mut self, path: &str, problem: Problem) {
-        update(&mut self.digest, path, Err(&problem));
+        self.digest.update(leaf(path, Err(&problem)));
         self.visitor.unreadable(problem.at(path));
     }
 
     fn known_before(&mut self, path: &str) -> Option<Known> {
-        while self.before.next_if(|known| *known.path < *path).is_some() {}
+        self.known_up_to(Some(path));
         self.before.next_if(|known| *known.path == *path)
+    }
+
+    /// Goes past all that was known before this path, or past all: that is gone.
+    fn known_up_to(&mut self, path: Option<&str>) {
+        while let Some(gone) = self.before.next_if(|known| path.is_none_or(|path| *known.path < *path)) {
+            self.note(&gone.path);
+        }
+    }
+
+    fn note(&mut self, path: &Arc<str>) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(Arc::clone(path));
+        }
     }
 
     /// Reads a file, unless it is known and the visitor needs no more.
@@ -323,13 +351,7 @@ impl Reading<'_> {
             return Ok(known);
         }
         let bytes = read_file(&found.at, self.limits.file_bytes)?;
-        let known = Known {
-            path: Arc::clone(path),
-            stamp: found.stamp.clone(),
-            digest: Sha256::digest(&bytes).into(),
-            bytes: length(bytes.len()),
-            read_at: Instant::now(),
-        };
+        let known = Known::new(path, found, &bytes);
         if !self.visitor.knows(path, &known.digest) {
             self.content(path, &known, &bytes);
         }
@@ -347,6 +369,18 @@ impl Reading<'_> {
 }
 
 impl Known {
+    fn new(path: &Arc<str>, found: &Found, bytes: &[u8]) -> Self {
+        let digest = Sha256::digest(bytes).into();
+        Self {
+            path: Arc::clone(path),
+            stamp: found.stamp.clone(),
+            digest,
+            leaf: leaf(path, Ok(&digest)),
+            bytes: length(bytes.len()),
+            read_at: Instant::now(),
+        }
+    }
+
     /// Whether the file that looks so now is surely the same.
     fn is_still(&self, stamp: &Stamp, trust: Trust) -> bool {
         let trusted = match trust {
@@ -359,7 +393,8 @@ impl Known {
 }
 
 /// Every part with its length before it, so that no two stores run together to the same bytes.
-fn update(digest: &mut Sha256, path: &str, content: Result<&Digest, &Problem>) {
+fn leaf(path: &str, content: Result<&Digest, &Problem>) -> Digest {
+    let mut digest = Sha256::new();
     let (kind, bytes) = match content {
         Ok(digest) => (0_u8, digest.as_slice()),
         Err(problem) => (1, problem.message.as_bytes()),
@@ -369,6 +404,7 @@ fn update(digest: &mut Sha256, path: &str, content: Result<&Digest, &Problem>) {
     digest.update([kind]);
     digest.update(length(bytes.len()).to_le_bytes());
     digest.update(bytes);
+    digest.finalize().into()
 }
 
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Problem> {

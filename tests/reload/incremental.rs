@@ -8,7 +8,7 @@ use std::sync::Arc;
 use iamd::directory::{Directory, Entity, EntityTags, StoreOptions};
 use iamd::policy::CompiledPolicy;
 use iamd::reload::source::{Source, Trust};
-use iamd::reload::{Build, Built};
+use iamd::reload::{Build, Built, patch};
 use iamd::snapshot::Loaded;
 use proptest::prelude::*;
 
@@ -151,6 +151,197 @@ proptest! {
             }
         }
     }
+}
+
+// --- files in the places of others -----------------------------------------------------------------------------------
+
+/// What may stand in one file after the other: each time the same users, roles or resources.
+fn versions() -> Vec<(&'static str, Vec<String>)> {
+    let inline = |action: &str| {
+        let policy =
+            |name: &str| format!(r#"{{"PolicyName": "{name}", "PolicyDocument": {}}}"#, OPEN.replace("s3:*", action));
+        format!(r#", "UserPolicyList": [{}, {}]"#, policy("i"), policy("j"))
+    };
+    let attached = |arns: &[&str]| {
+        let arns: Vec<_> = arns.iter().map(|arn| format!(r#"{{"PolicyArn": "arn:aws:iam::{arn}"}}"#)).collect();
+        format!(r#", "AttachedManagedPolicies": [{}]"#, arns.join(", "))
+    };
+    let (p, q, aws) = ("123456789012:policy/p", "123456789012:policy/q", "aws:policy/ReadOnlyAccess");
+    let boundary = r#", "PermissionsBoundary": {"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/q"}"#;
+    let user = |name: &str, rest: &str| format!(r#"{{"UserName": "{name}"{rest}}}"#);
+    let trust = |principal: &str| {
+        format!(
+            r#""AssumeRolePolicyDocument": {{"Statement":
+                {{"Effect": "Allow", "Principal": {{"AWS": "{principal}"}}, "Action": "sts:AssumeRole"}}}}"#
+        )
+    };
+    let bucket = |name: &str, rest: &str| format!(r#"{{"ResourceArn": "arn:aws:s3:::{name}"{rest}}}"#);
+    let policy = |name: &str, action: &str| {
+        format!(r#"{{"PolicyName": "{name}", "PolicyDocument": {}}}"#, OPEN.replace("s3:*", action))
+    };
+    let ann = [
+        String::new(),
+        inline("s3:*"),
+        inline("s3:GetObject"),
+        // A word that is no action of the service, as a warning says.
+        inline("s3:GetObjekt"),
+        attached(&[p]),
+        attached(&[q, p]) + &inline("sqs:*"),
+        attached(&[p]) + r#", "GroupList": ["g"]"#,
+        r#", "GroupList": ["g", "h"], "Tags": [{"Key": "team", "Value": "red"}]"#.to_owned() + boundary,
+        r#", "Tags": [{"Key": "team", "Value": "blue"}]"#.to_owned(),
+        attached(&[aws]),
+        // What is wrong, and what others see.
+        r#", "GroupList": ["nobody"]"#.to_owned(),
+        attached(&["123456789012:policy/nothing"]),
+        r#", "UserId": "AIDA1""#.to_owned(),
+    ];
+    let pair = |rest: &str| format!("[{}, {}]", user("ben", rest), user("cid", &inline("sns:*")));
+    vec![
+        ("ann.json", ann.iter().map(|rest| user("ann", rest)).collect()),
+        ("pair.json", [String::new(), inline("s3:*"), attached(&[q])].iter().map(|rest| pair(rest)).collect()),
+        ("role.json", ["*", "123456789012"].map(|who| format!(r#"{{"RoleName": "r", {}}}"#, trust(who))).to_vec()),
+        (
+            "bucket.json",
+            vec![
+                bucket("b", r#", "Tags": [{"Key": "a", "Value": "b"}]"#),
+                bucket("b", ""),
+                bucket("b", r#", "AccountId": "123456789012""#),
+                bucket("c", ""),
+            ],
+        ),
+        ("p.json", ["s3:*", "sqs:*"].map(|action| policy("p", action)).to_vec()),
+        // With tags it is a resource, too.
+        (
+            "q.json",
+            ["s3:*", "sqs:*"]
+                .map(|action| policy("q", action).replacen('{', r#"{"Tags": [{"Key": "a", "Value": "b"}], "#, 1))
+                .into_iter()
+                .chain([policy("q", "s3:*")])
+                .collect(),
+        ),
+        ("aws.json", vec![user("dan", &attached(&[aws])), user("dan", "")]),
+        (
+            "g.json",
+            [attached(&[p]), String::new(), attached(&[q, p])]
+                .map(|rest| format!(r#"{{"GroupName": "g"{rest}}}"#))
+                .into_iter()
+                .chain([r#"{"GroupName": "G"}"#.to_owned()])
+                .collect(),
+        ),
+        ("eve.json", vec![user("eve", r#", "GroupList": ["g"]"#)]),
+        ("fay.json", vec![user("fay", &(attached(&[p]) + boundary))]),
+        ("h.json", vec![r#"{"GroupName": "h"}"#.to_owned()]),
+    ]
+}
+
+/// A store that is loaded by what is told of it.
+struct Told {
+    store: tempfile::TempDir,
+    source: Source,
+    active: Loaded,
+}
+
+impl Told {
+    /// With the first version of each file.
+    fn new() -> Self {
+        let store = tempfile::tempdir().unwrap();
+        fs::create_dir(store.path().join("123456789012")).unwrap();
+        for (name, texts) in versions() {
+            fs::write(store.path().join("123456789012").join(name), texts.first().unwrap()).unwrap();
+        }
+        let mut source = Source::new(store.path());
+        let active = load(&mut source, Trust::Nothing, Build::new(&StoreOptions::default())).unwrap();
+        source.mark();
+        Self { store, source, active }
+    }
+
+    /// Writes these versions; what comes of them, and whether no other file was looked at for it.
+    fn write(&mut self, files: &[(usize, usize)]) -> (Built, bool) {
+        let folder = fs::canonicalize(self.store.path()).unwrap().join("123456789012");
+        let mut told = std::collections::BTreeSet::new();
+        for (file, version) in files {
+            let (name, texts) = versions().swap_remove(*file);
+            fs::write(folder.join(name), texts.iter().cycle().nth(*version).unwrap()).unwrap();
+            told.insert(folder.join(name));
+        }
+        let (directory, options) = (&self.active.directory, StoreOptions::default());
+        let changes = self.source.changes(&told);
+        let patched = changes.and_then(|changes| patch(directory, &self.active.warnings, &changes, &options));
+        let is_patched = patched.is_some();
+        let built = patched.map(Ok).unwrap_or_else(|| {
+            let mut build = Build::after(directory, &options);
+            let read = self.source.read_told(Trust::Events, Some(&told), &mut build);
+            build.finish(&read)
+        });
+        (built, is_patched)
+    }
+
+    fn at_once(&self) -> Built {
+        load(&mut Source::new(self.store.path()), Trust::Nothing, Build::new(&StoreOptions::default()))
+    }
+
+    fn install(&mut self, built: Built) {
+        if let Ok(loaded) = built {
+            self.active = loaded;
+            self.source.mark();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_file_in_the_place_of_another_is_as_all_at_once(
+        // Most are about the first files: the others are seen by all.
+        steps in prop::collection::vec(prop::collection::vec((prop_oneof![6 => 0..4_usize, 1 => 4..11_usize], 0..13_usize), 1..3), 1..12),
+    ) {
+        let mut told = Told::new();
+        for step in steps {
+            let (built, _) = told.write(&step);
+            prop_assert_eq!(shown(&built), shown(&told.at_once()), "after {:?}", step);
+            told.install(built);
+        }
+    }
+}
+
+#[test]
+fn what_is_named_as_before_is_changed_without_a_look_at_all() {
+    let all = versions();
+    let number = |name: &str| all.iter().position(|(known, _)| *known == name).unwrap();
+    let (ann, pair, role, bucket) =
+        (number("ann.json"), number("pair.json"), number("role.json"), number("bucket.json"));
+    let mut alone: Vec<Vec<(usize, usize)>> = (1..9).map(|version| vec![(ann, version)]).collect();
+    alone.extend([vec![(pair, 1)], vec![(pair, 2)], vec![(role, 1)], vec![(bucket, 1)], vec![(bucket, 2)]]);
+    alone.extend([vec![(pair, 0), (role, 0), (ann, 1)], vec![(ann, 0)]]);
+    // And with a look at those alone who name them.
+    let (p, q, group) = (number("p.json"), number("q.json"), number("g.json"));
+    alone.extend([vec![(p, 1)], vec![(q, 1)], vec![(group, 1)], vec![(group, 2)], vec![(p, 0), (group, 0), (ann, 6)]]);
+    alone.extend([vec![(p, 1), (ann, 7)], vec![(q, 0)]]);
+    let mut told = Told::new();
+    for step in alone {
+        let (built, is_patched) = told.write(&step);
+        assert!(is_patched, "{step:?}");
+        assert_eq!(shown(&built), shown(&told.at_once()), "{step:?}");
+        told.install(built);
+    }
+    let seen = [(ann, 9), (ann, 10), (ann, 11), (ann, 12), (bucket, 3), (q, 2), (number("aws.json"), 1), (group, 3)];
+    for step in seen {
+        assert!(!Told::new().write(&[step]).1, "{step:?}");
+    }
+}
+
+/// What is left behind is kept until all is looked at; so that happens now and then.
+#[test]
+fn what_is_no_longer_wanted_is_let_go_in_the_end() {
+    let mut told = Told::new();
+    let patched = (0..200).filter(|step| {
+        let (built, is_patched) = told.write(&[(0, 1 + step % 2)]);
+        told.install(built);
+        is_patched
+    });
+    assert_eq!(patched.count(), 200 - 200 / 65);
 }
 
 #[test]

@@ -9,9 +9,11 @@ use super::sets::PolicySets;
 use super::{Common, Problems};
 use crate::access::shown;
 use crate::directory::Directory;
+use crate::directory::files::Files;
 use crate::directory::fragment::{Fragment, Linked, Name, NameRole, Sets, WrittenSet};
 use crate::directory::identity::Kind;
-use crate::directory::principals::{Files, Location, WrittenReference, number};
+use crate::directory::principals::{Location, WrittenReference, number};
+use crate::finding::{Findings, NearMisses};
 use crate::policy::PolicySet;
 
 /// Every file with what its references come to, and what is wrong with them.
@@ -25,9 +27,9 @@ pub(super) struct AllLinked {
 pub(super) struct Linker<'f> {
     files: &'f [Arc<Fragment>],
     register: &'f Register<'f>,
-    managed_policies: ManagedPolicies<'f>,
-    sets: PolicySets<'f>,
-    problems: Problems,
+    pub(super) managed_policies: ManagedPolicies<'f>,
+    pub(super) sets: PolicySets<'f>,
+    pub(super) problems: Problems,
     /// Files of the directory before, by the address of what became of them.
     before: HashMap<*const Fragment, &'f Arc<Linked>>,
     /// Numbers of the files in which a reference comes to nothing.
@@ -35,12 +37,19 @@ pub(super) struct Linker<'f> {
 }
 
 /// A file of which the sets of groups are not known yet.
-struct Half {
+#[derive(Clone)]
+pub(super) struct Half {
     /// By number of the set as it is written.
     sets: Vec<Sets>,
     boundaries: Vec<Option<Arc<PolicySet>>>,
     /// Whether something else that it names comes to nothing.
     is_faulty: bool,
+}
+
+impl Half {
+    pub(super) fn linked(self, file: &Arc<Fragment>) -> Linked {
+        Linked::new(file, self.sets, self.boundaries)
+    }
 }
 
 impl<'f> Linker<'f> {
@@ -63,6 +72,29 @@ impl<'f> Linker<'f> {
         }
     }
 
+    /// For files that join those of the directory before.
+    pub(super) fn beside(before: &'f Common, register: &'f Register<'f>) -> Self {
+        Self {
+            files: &[],
+            register,
+            managed_policies: ManagedPolicies::new(register, Some(before)),
+            sets: PolicySets::beside(before),
+            problems: Problems::new(Findings::new(), None, &[], NearMisses::default()),
+            before: HashMap::new(),
+            faulty: Vec::new(),
+        }
+    }
+
+    /// What a file comes to beside these; None if something that it names is not there.
+    pub(super) fn link_beside(&self, file: &Arc<Fragment>, mut half: Half, others: &Files) -> Option<Arc<Linked>> {
+        for (set, slot) in file.sets.iter().zip(&mut half.sets) {
+            let WrittenSet::OfGroup(name) = set else { continue };
+            let at = self.group(file.names.get(*name as usize)?)?;
+            *slot = others.get(at.file)?.sets_of_group(at.index).unwrap_or_default();
+        }
+        (!half.is_faulty).then(|| Arc::new(half.linked(file)))
+    }
+
     pub(super) fn link(mut self) -> AllLinked {
         let mut halves: Vec<Half> = self.files.iter().map(|file| self.half(file)).collect();
         for (index, file) in self.files.iter().enumerate() {
@@ -70,12 +102,19 @@ impl<'f> Linker<'f> {
         }
         let linked = self.files.iter().zip(halves).map(|(file, half)| self.whole(file, half)).collect();
         self.report();
-        let common = Common { built_in: self.managed_policies.built_in, sets: self.sets.known };
+        let common = Common {
+            built_in: self.managed_policies.built_in.into(),
+            sets: self.sets.known.into(),
+            shared_patterns: self.sets.shared_patterns,
+            groups: Arc::clone(&self.register.groups),
+            managed_policies: Arc::clone(&self.register.managed_policies),
+            ..Common::default()
+        };
         AllLinked { files: linked, common, problems: self.problems }
     }
 
     /// What is attached in a file.
-    fn half(&mut self, file: &Arc<Fragment>) -> Half {
+    pub(super) fn half(&mut self, file: &Arc<Fragment>) -> Half {
         let resolutions: Vec<Option<Resolution>> = file.names.iter().map(|name| self.resolution(name)).collect();
         let policy = |name: u32| match resolutions.get(name as usize)? {
             Some(Resolution::Policy(policy)) => Some(Arc::clone(policy)),
@@ -133,7 +172,7 @@ impl<'f> Linker<'f> {
 
     /// The file as it was in the directory before, if nothing in it is another now.
     fn whole(&self, file: &Arc<Fragment>, half: Half) -> Arc<Linked> {
-        let linked = Linked::new(file, half.sets, half.boundaries);
+        let linked = half.linked(file);
         let before = self.before.get(&Arc::as_ptr(file)).filter(|before| before.is_same(&linked));
         before.map_or_else(|| Arc::new(linked), |before| Arc::clone(before))
     }

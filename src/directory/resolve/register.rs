@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::Common;
 use crate::arn::{AccountId, Arn};
 use crate::directory::draft::report_twice;
+use crate::directory::files::Files;
 use crate::directory::fragment::{Fragment, Group, ManagedPolicy};
 use crate::directory::identity::{Identity, Kind, Place};
 use crate::directory::principals::{Location, name_in, number};
@@ -14,13 +16,38 @@ use crate::finding::{Findings, Position};
 /// Where everything is that has a name.
 #[derive(Debug)]
 pub(super) struct Register<'f> {
-    files: &'f [Arc<Fragment>],
+    files: Read<'f>,
     pub(super) users: Table<Location>,
     pub(super) roles: Table<Location>,
-    groups: Table<Location>,
-    managed_policies: Table<Location>,
+    /// Kept for the next directory, as are the next ones.
+    pub(super) groups: Arc<Table<Location>>,
+    pub(super) managed_policies: Arc<Table<Location>>,
     /// What has a name that is taken, and is reported for that alone.
     dropped: HashSet<(Kind, Location)>,
+}
+
+/// What became of the files, now or before.
+#[derive(Clone, Copy, Debug)]
+enum Read<'f> {
+    Now(&'f [Arc<Fragment>]),
+    Before(&'f Files),
+}
+
+impl<'f> Read<'f> {
+    fn get(self, number: u32) -> Option<&'f Arc<Fragment>> {
+        match self {
+            Self::Now(files) => files.get(number as usize),
+            Self::Before(files) => files.get(number).map(|file| &file.fragment),
+        }
+    }
+
+    fn iter(self) -> impl Iterator<Item = &'f Arc<Fragment>> {
+        let (now, before) = match self {
+            Self::Now(files) => (Some(files), None),
+            Self::Before(files) => (None, Some(files)),
+        };
+        now.into_iter().flatten().chain(before.into_iter().flat_map(|files| files.iter().map(|file| &file.fragment)))
+    }
 }
 
 /// Something in IAM.
@@ -54,11 +81,11 @@ impl<'f> Register<'f> {
     pub(super) fn new(files: &'f [Arc<Fragment>], findings: &mut Findings) -> Self {
         let table = |kind| Table::with_capacity(files.iter().map(|file| count(file, kind)).sum());
         let mut register = Self {
-            files,
+            files: Read::Now(files),
             users: table(Kind::User),
             roles: table(Kind::Role),
-            groups: table(Kind::Group),
-            managed_policies: table(Kind::ManagedPolicy),
+            groups: table(Kind::Group).into(),
+            managed_policies: table(Kind::ManagedPolicy).into(),
             dropped: HashSet::new(),
         };
         for kind in Kind::ALL {
@@ -69,6 +96,13 @@ impl<'f> Register<'f> {
             }
         }
         register
+    }
+
+    /// Groups and managed policies of the directory before, in files that define them where those of before do.
+    pub(super) fn of(before: &Common, files: &'f Files) -> Self {
+        let (groups, managed_policies) = (Arc::clone(&before.groups), Arc::clone(&before.managed_policies));
+        let (users, roles, dropped) = (Table::default(), Table::default(), HashSet::new());
+        Self { files: Read::Before(files), users, roles, groups, managed_policies, dropped }
     }
 
     fn add(&mut self, kind: Kind, at: Location, findings: &mut Findings) {
@@ -154,7 +188,7 @@ impl<'f> Register<'f> {
     }
 
     fn file(&self, at: Location) -> Option<&'f Arc<Fragment>> {
-        self.files.get(at.file as usize)
+        self.files.get(at.file)
     }
 
     fn table(&self, kind: Kind) -> &Table<Location> {
@@ -170,8 +204,8 @@ impl<'f> Register<'f> {
         match kind {
             Kind::User => &mut self.users,
             Kind::Role => &mut self.roles,
-            Kind::Group => &mut self.groups,
-            Kind::ManagedPolicy => &mut self.managed_policies,
+            Kind::Group => Arc::make_mut(&mut self.groups),
+            Kind::ManagedPolicy => Arc::make_mut(&mut self.managed_policies),
         }
     }
 }

@@ -19,8 +19,10 @@ pub(super) struct PolicySets<'b> {
     pub(super) known: HashMap<Box<[usize]>, Arc<PolicySet>>,
     /// Those of the directory before.
     before: Option<&'b Common>,
+    /// Whether who has those of before still has them.
+    beside: bool,
     /// How much is used up of [`SHARED_PATTERNS`].
-    shared_patterns: usize,
+    pub(super) shared_patterns: usize,
     /// Used by `sets` alone; here for its memory to be reused.
     seen: HashSet<*const CompiledPolicy>,
 }
@@ -28,6 +30,11 @@ pub(super) struct PolicySets<'b> {
 impl<'b> PolicySets<'b> {
     pub(super) fn after(before: Option<&'b Common>) -> Self {
         Self { before, ..Self::default() }
+    }
+
+    /// For some who join those of the directory before.
+    pub(super) fn beside(before: &'b Common) -> Self {
+        Self { before: Some(before), beside: true, shared_patterns: before.shared_patterns, ..Self::default() }
     }
 
     /// These policies, each once: as one set, unless they are told apart without an index of all, or that were too much.
@@ -55,13 +62,15 @@ impl<'b> PolicySets<'b> {
     /// The set of the policies at these addresses. Those that are written inline are remembered for the next directory alone, at
     /// the price of a pointer for each.
     fn set(&mut self, addresses: Box<[usize]>, new: impl FnOnce() -> PolicySet) -> Arc<PolicySet> {
-        let before = self.before.and_then(|before| before.sets.get(&addresses));
+        let before = self.before.and_then(|before| before.set(&addresses));
         let new = || before.map_or_else(|| Arc::new(new()), Arc::clone);
         Arc::clone(self.known.entry(addresses).or_insert_with(new))
     }
 
     fn is_known(&self, policies: &[Arc<CompiledPolicy>]) -> bool {
-        self.known.contains_key(&addresses(policies))
+        let addresses = addresses(policies);
+        let before = self.before.filter(|_| self.beside);
+        self.known.contains_key(&addresses) || before.is_some_and(|before| before.set(&addresses).is_some())
     }
 
     fn affords(&mut self, policies: &[Arc<CompiledPolicy>]) -> bool {

@@ -355,3 +355,63 @@ fn after_something_that_cannot_be_read_all_is_looked_at() {
     source.fingerprint(Trust::Events);
     assert_eq!(told(&mut source, &[root.join("real/a.json")]), (true, true));
 }
+
+/// What changed since the mark by what is told, as paths and texts; None if all is to be read.
+fn changed(source: &mut Source, paths: &[PathBuf]) -> Option<Vec<(String, String)>> {
+    let changes = source.changes(&paths.iter().cloned().collect())?;
+    assert_eq!(changes.read.revision, fingerprint(&source.directory).revision);
+    assert_eq!(changes.read.bytes, fingerprint(&source.directory).bytes);
+    Some(changes.files.into_iter().map(|file| (file.path.to_string(), file.text)).collect())
+}
+
+#[test]
+fn what_changed_since_the_mark_is_told_with_its_content() {
+    let (_base, root, mut source) = watched();
+    let at = |name: &str| root.join(name);
+    let pair = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+    assert_eq!(changed(&mut source, &[]), None, "there is no mark");
+    source.mark();
+    assert_eq!(changed(&mut source, &[at("real/notes.txt")]), Some(vec![]));
+    fs::write(at("real/x/b.json"), "b").unwrap();
+    assert_eq!(changed(&mut source, &[at("real/x/b.json")]), Some(vec![pair("x/b.json", "b")]));
+    fs::write(at("real/a.json"), "a").unwrap();
+    let both = Some(vec![pair("a.json", "a"), pair("x/b.json", "b")]);
+    assert_eq!(changed(&mut source, &[at("real/a.json")]), both, "also of before, since nobody has marked that");
+    assert_eq!(changed(&mut source, &[]), both);
+    source.mark();
+    fs::write(at("real/x/b.json"), "c").unwrap();
+    source.fingerprint(Trust::Nothing);
+    assert_eq!(changed(&mut source, &[]), Some(vec![pair("x/b.json", "c")]), "whoever noticed it");
+    fs::write(at("elsewhere/c.json"), "c").unwrap();
+    source.mark();
+    assert_eq!(changed(&mut source, &[at("elsewhere/c.json")]), Some(vec![pair("link/c.json", "c")]));
+}
+
+#[test]
+fn where_a_change_is_more_than_other_content_the_store_is_to_be_read() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 6] = [
+        ("real/new.json", |file| fs::write(file, "{}").unwrap()),
+        ("real/a.json", |file| fs::remove_file(file).unwrap()),
+        ("real/a.json", |file| fs::write(file, b"\xe9").unwrap()),
+        ("real/a.json", |file| fs::write(file, "x".repeat((1 << 20) + 1)).unwrap()),
+        ("real/x", |folder| fs::remove_dir_all(folder).unwrap()),
+        ("real/link", |link| fs::remove_file(link).unwrap()),
+    ];
+    for (name, change) in changes {
+        let (_base, root, mut source) = watched();
+        source.mark();
+        change(&root.join(name));
+        assert_eq!(changed(&mut source, &[root.join(name)]), None, "{name}");
+        // Whatever was noted meanwhile, reading the store finds all of it.
+        let told = [root.join(name)].into();
+        let read = source.read_told(Trust::Events, Some(&told), &mut Nobody);
+        assert_eq!(read.revision, fingerprint(&source.directory).revision, "{name}");
+    }
+    let (_base, root, mut source) = watched();
+    source.mark();
+    fs::write(root.join("real/a.json"), "one").unwrap();
+    changed(&mut source, &[root.join("real/a.json")]).unwrap();
+    fs::write(root.join("real/a.json"), "two").unwrap();
+    assert!(source.changes(&BTreeSet::new()).is_none(), "written again since, and not told of yet");
+}

@@ -15,6 +15,7 @@ use crate::finding::WHOLE_STORE;
 pub(super) struct Tree {
     /// Sorted by path.
     pub(super) entries: Vec<Entry>,
+    all_readable: bool,
     /// Where a change may show.
     pub(super) reach: Arc<Reach>,
     /// The real folders, each with its path in the store; None of one that links lead to once more.
@@ -57,35 +58,51 @@ impl Tree {
             Ok(_) => walk.folder(directory, ""),
         }
         walk.entries.sort_by(|a, b| a.path.cmp(&b.path));
-        Self { entries: walk.entries, reach: Arc::new(walk.reach), folders: walk.real_folders }
+        let all_readable = walk.entries.iter().all(|entry| entry.file.is_ok());
+        Self { entries: walk.entries, all_readable, reach: Arc::new(walk.reach), folders: walk.real_folders }
     }
 
-    /// Looks again at these alone, of which the file system has told. False if more may have changed than these: then the tree is
-    /// to be walked anew.
+    /// Looks again at these alone, of which the file system has told: the paths in the store of those that may be others. None if
+    /// more may have changed than these: then the tree is to be walked anew.
     pub(super) fn look_at(
         &mut self,
         told: &BTreeSet<PathBuf>,
         directory: &Path,
         limits: Limits,
         now: SystemTime,
-    ) -> bool {
-        let all_readable = self.entries.iter().all(|entry| entry.file.is_ok());
-        all_readable && told.iter().all(|real| self.look_at_file(real, directory, limits, now).is_some())
+    ) -> Option<Vec<String>> {
+        if !self.all_readable {
+            return None;
+        }
+        let looks = told.iter().map(|real| self.look_at_file(real, directory, limits, now));
+        Some(looks.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
-    /// None if it may be more than a file, or leads elsewhere.
-    fn look_at_file(&mut self, real: &Path, directory: &Path, limits: Limits, now: SystemTime) -> Option<()> {
+    /// The file at this path, if it can be read.
+    pub(super) fn file(&self, path: &str) -> Option<&Found> {
+        let place = self.entries.binary_search_by(|entry| (*entry.path).cmp(path)).ok()?;
+        self.entries.get(place)?.file.as_ref().ok()
+    }
+
+    /// Its path, if the store reads it. None if it may be more than a file, or leads elsewhere.
+    fn look_at_file(
+        &mut self,
+        real: &Path,
+        directory: &Path,
+        limits: Limits,
+        now: SystemTime,
+    ) -> Option<Option<String>> {
         if self.reach.is_on_the_way(real) {
             return None;
         }
-        let Some(folder) = self.folders.get(real.parent()?) else { return Some(()) };
+        let Some(folder) = self.folders.get(real.parent()?) else { return Some(None) };
         let (folder, name) = (folder.as_ref()?, real.file_name()?.to_str()?);
         let looks = fs::symlink_metadata(real);
         if looks.as_ref().is_ok_and(|metadata| !metadata.is_file()) {
             return None;
         }
         if name.starts_with('.') || !name.ends_with(".json") {
-            return Some(());
+            return Some(None);
         }
         let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
         let place = self.entries.binary_search_by(|entry| (*entry.path).cmp(&path));
@@ -96,14 +113,14 @@ impl Tree {
             (Ok(_), Err(_)) if self.entries.len() + 1 >= limits.files => return None,
             (Ok(metadata), place) => {
                 let found = Found { at: directory.join(&path), stamp: Stamp::new(&metadata, now) };
-                let entry = Entry { path: path.into(), file: Ok(found) };
+                let entry = Entry { path: path.as_str().into(), file: Ok(found) };
                 match place {
                     Ok(known) => *self.entries.get_mut(known)? = entry,
                     Err(free) => self.entries.insert(free, entry),
                 }
             }
         }
-        Some(())
+        Some(Some(path))
     }
 }
 
