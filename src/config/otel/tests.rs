@@ -184,3 +184,39 @@ fn all_that_is_wrong_is_said_at_once() {
     ]);
     assert_eq!(problems.unwrap_err().len(), 3);
 }
+
+/// Names and defaults, as the table for operators has them; None where it has words instead of a default.
+fn documented() -> Vec<(&'static str, Option<&'static str>)> {
+    let rows = include_str!("../../../docs/tracing.md").lines().filter(|line| line.starts_with("| `OTEL_"));
+    let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+    let named = cells.flat_map(|cells| {
+        let default = cells[2].strip_prefix('`').and_then(|text| text.strip_suffix('`'));
+        cells[1].split(", ").map(move |name| (name.trim_matches('`'), default)).collect::<Vec<_>>()
+    });
+    named.collect()
+}
+
+#[test]
+fn the_table_for_operators_has_every_variable_with_its_default() {
+    let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        let values = [("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_TRACES_SAMPLER", "traceidratio")];
+        Some(values.iter().find(|(known, _)| *known == name)?.1.into())
+    };
+    check(lookup).unwrap();
+    let of_spans = |name: &String| name.contains("OTLP_TRACES_");
+    let switches = ["OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER"].map(str::to_owned);
+    let general: Vec<String> =
+        asked.into_inner().into_iter().filter(|name| !of_spans(name) && !switches.contains(name)).collect();
+    let mut names: Vec<&str> = documented().into_iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    assert_eq!(names, general);
+    for (name, default) in documented() {
+        if let Some(default) = default {
+            // What takes an argument; it samples all unless one is given.
+            let sampler = ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
+            assert_eq!(options(&[(name, default), sampler]), options(&[]), "{name}");
+        }
+    }
+}
