@@ -10,9 +10,10 @@ use super::counts::{Lost, LostCounts};
 use super::entry::Queued;
 use super::mask::Masks;
 use super::origin::trace_ids;
-use super::text::{Clock, put, put_field, put_given, put_hex, put_number, put_text};
+use super::text::{Clock, put, put_field, put_given, put_hex, put_inner, put_number, put_text};
 use super::{Decided, Place};
-use crate::access::{Explanation, StatementRef};
+use crate::access::{Decision, Explanation, PolicyType, StatementRef};
+use crate::engine::CacheStatus;
 use crate::proto::v1::IsAuthorizedRequest;
 use crate::snapshot::Revision;
 
@@ -23,18 +24,35 @@ mod request;
 pub(super) struct Lines {
     masks: Masks,
     clock: Clock,
-    /// An id of our own, up to its number. It tells this process's requests from others', where callers give no ids.
-    own_id: Vec<u8>,
+    /// Begins the line of a decision, up to the id that its call brought.
+    given: Clock,
+    /// The same, up to the number of an id of our own. What stands before that tells this process's requests from others', where
+    /// callers give no ids.
+    numbered: Clock,
+    /// What stands behind a request, of which there are few kinds.
+    answers: Vec<(AnswerKind, Vec<u8>)>,
     /// The end of a line, which decisions of one snapshot share, and that snapshot.
     end: Vec<u8>,
     ends: Option<(u64, Revision)>,
 }
 
+/// Whether the request was masked, and what decided how.
+type AnswerKind = (bool, Decision, PolicyType, CacheStatus);
+
 impl Lines {
     pub(super) fn new(masks: Masks) -> Self {
         let process = RandomState::new().hash_one(0_u8);
-        let own_id = format!(r#"","request_id":"{process:016x}-"#).into_bytes();
-        Self { masks, clock: Clock::default(), own_id, end: Vec::new(), ends: None }
+        let begin =
+            |id: String| Clock::between(r#"{"v":1,"type":"decision","time":""#, format!(r#"","request_id":"{id}"#));
+        Self {
+            masks,
+            clock: Clock::default(),
+            given: begin(String::new()),
+            numbered: begin(format!("{process:016x}-")),
+            answers: Vec::new(),
+            end: Vec::new(),
+            ends: None,
+        }
     }
 
     /// The beginning of a line that is about no decision.
@@ -67,8 +85,7 @@ impl Lines {
 
     /// A decision.
     pub(super) fn put(&mut self, out: &mut Vec<u8>, queued: &Queued<'_>) {
-        put(out, r#"{"v":1,"type":"decision","time":""#);
-        self.clock.put(out, queued.time_us);
+        self.masks.begin_line();
         self.put_call(out, queued);
         let start = out.len();
         let masked = self.put_plain(out, queued.message).unwrap_or_else(|| {
@@ -76,11 +93,27 @@ impl Lines {
             // INVARIANT: it was decided, so that it is a request.
             self.put_any(out, &IsAuthorizedRequest::decode(queued.message).unwrap_or_default())
         });
-        if masked {
-            put(out, r#","masked":true"#);
-        }
-        put_answer(out, queued);
+        self.put_answer(out, queued, masked);
+        put_number(out, u64::try_from(queued.took.as_nanos()).unwrap_or(u64::MAX));
         self.put_end(out, queued.decided);
+    }
+
+    /// Everything between the request and the time that it took.
+    fn put_answer(&mut self, out: &mut Vec<u8>, queued: &Queued<'_>, masked: bool) {
+        let Decided { decision, decided_by, cache, .. } = *queued.decided;
+        let kind = (masked, decision, decided_by, cache);
+        if let Some(explanation) = queued.explanation {
+            put_decision(out, kind);
+            put_explanation(out, explanation);
+            return put_cached(out, kind);
+        }
+        if let Some((_, answer)) = self.answers.iter().find(|(known, _)| *known == kind) {
+            return out.extend_from_slice(answer);
+        }
+        let start = out.len();
+        put_decision(out, kind);
+        put_cached(out, kind);
+        self.answers.push((kind, out.get(start..).unwrap_or_default().to_vec()));
     }
 
     fn put_end(&mut self, out: &mut Vec<u8>, decided: &Decided) {
@@ -96,27 +129,29 @@ impl Lines {
         out.extend_from_slice(&self.end);
     }
 
-    /// The call that it came in, and where in it. Ends the time, whose quotes are open.
-    fn put_call(&self, out: &mut Vec<u8>, queued: &Queued<'_>) {
+    /// The time, the call that it came in, and where in it.
+    fn put_call(&mut self, out: &mut Vec<u8>, queued: &Queued<'_>) {
         if queued.request_id.is_empty() {
-            out.extend_from_slice(&self.own_id);
+            self.numbered.put(out, queued.time_us);
             put_number(out, queued.number);
-            out.push(b'"');
         } else {
-            put_field(out, r#"","request_id":""#, queued.request_id);
+            self.given.put(out, queued.time_us);
+            put_inner(out, queued.request_id);
         }
         if let Some((trace, span)) = trace_ids(queued.traceparent) {
-            put_field(out, r#","trace_id":""#, trace);
-            put_field(out, r#","span_id":""#, span);
+            put(out, r#"","trace_id":""#);
+            put_inner(out, trace);
+            put(out, r#"","span_id":""#);
+            put_inner(out, span);
         }
         match queued.decided.place {
-            Place::Alone => put(out, r#","method":"IsAuthorized""#),
+            Place::Alone => put(out, r#"","method":"IsAuthorized""#),
             Place::Batch(index) => {
-                put(out, r#","method":"BatchIsAuthorized","batch_index":"#);
+                put(out, r#"","method":"BatchIsAuthorized","batch_index":"#);
                 put_number(out, u64::from(index));
             }
             Place::Stream(id) => {
-                put(out, r#","method":"StreamIsAuthorized","stream_id":"#);
+                put(out, r#"","method":"StreamIsAuthorized","stream_id":"#);
                 put_number(out, id);
             }
         }
@@ -124,23 +159,21 @@ impl Lines {
     }
 }
 
-fn put_answer(out: &mut Vec<u8>, queued: &Queued<'_>) {
-    let decided = queued.decided;
-    put(out, r#","decision":""#);
-    put(out, decided.decision.as_str());
-    put(out, r#"","decided_by":""#);
-    put(out, decided.decided_by.as_str());
-    match queued.explanation {
-        Some(explanation) => {
-            out.push(b'"');
-            put_explanation(out, explanation);
-            put(out, r#","cached":""#);
-        }
-        None => put(out, r#"","cached":""#),
+fn put_decision(out: &mut Vec<u8>, (masked, decision, decided_by, _): AnswerKind) {
+    if masked {
+        put(out, r#","masked":true"#);
     }
-    put(out, decided.cache.as_str());
+    put(out, r#","decision":""#);
+    put(out, decision.as_str());
+    put(out, r#"","decided_by":""#);
+    put(out, decided_by.as_str());
+    out.push(b'"');
+}
+
+fn put_cached(out: &mut Vec<u8>, (_, _, _, cache): AnswerKind) {
+    put(out, r#","cached":""#);
+    put(out, cache.as_str());
     put(out, r#"","duration_ns":"#);
-    put_number(out, u64::try_from(queued.took.as_nanos()).unwrap_or(u64::MAX));
 }
 
 fn put_explanation(out: &mut Vec<u8>, explanation: &Explanation) {

@@ -82,18 +82,28 @@ pub(super) struct Masks {
     /// Keyed with the secret, and nothing read yet.
     keyed: Option<Hmac<Sha256>>,
     /// What was found out before: callers ask with the same few keys.
-    known: HashMap<Box<[u8]>, Known, foldhash::quality::RandomState>,
+    known: Vec<Known>,
+    /// Where each of them stands.
+    places: HashMap<Box<[u8]>, usize, foldhash::quality::RandomState>,
+    /// Where the one stands that was asked for last.
+    last: usize,
+    /// How many lines were begun.
+    lines: u64,
 }
 
 /// What is known of a key.
-#[derive(Clone)]
 struct Known {
+    key: Box<[u8]>,
     mask: Mask,
     /// The key in quotes, with a colon behind it.
     name: Box<[u8]>,
+    /// Where the key stands that was asked for next the last time: mostly it is again, since callers have their order.
+    next: usize,
+    /// The last line that it may stand in only once.
+    line: u64,
 }
 
-/// Callers may make keys up; with so many of them, it is forgotten what was found out.
+/// Callers may make keys up; with so many of them, it is forgotten before the next line what was found out.
 const MOST_KNOWN: usize = 1_024;
 
 /// Longer keys are looked at anew each time: no condition key is, and they would not be bounded by their number.
@@ -125,45 +135,95 @@ impl Masks {
         let MaskOptions { full, keep, drop, hash, hash_key_file } = options;
         let keyed = hash_key_file.as_deref().map(read_secret).transpose()?;
         let [keep, drop, hash] = [keep, drop, hash].map(|texts| Patterns::new(texts));
-        Ok(Self { full: *full, keep, drop, hash, keyed, known: HashMap::default() })
+        Ok(Self {
+            full: *full,
+            keep,
+            drop,
+            hash,
+            keyed,
+            known: Vec::new(),
+            places: HashMap::default(),
+            last: 0,
+            lines: 0,
+        })
+    }
+
+    /// Another line begins.
+    pub(super) fn begin_line(&mut self) {
+        self.lines = self.lines.wrapping_add(1);
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+            self.places.clear();
+        }
     }
 
     /// What becomes of the values of this key.
     pub(super) fn of(&mut self, key: &[u8]) -> Mask {
-        match self.known.get(key) {
+        match self.known(key) {
             Some(known) => known.mask,
-            None => self.learn(key).mask,
+            None => self.find(key),
         }
     }
 
     /// Writes a key as the name of its values, and says what becomes of them.
     pub(super) fn put_name(&mut self, out: &mut Vec<u8>, key: &[u8]) -> Mask {
-        if let Some(Known { mask, name }) = self.known.get(key) {
-            out.extend_from_slice(name);
-            return *mask;
+        match self.known(key) {
+            Some(known) => {
+                out.extend_from_slice(&known.name);
+                known.mask
+            }
+            None => {
+                out.extend_from_slice(&name(key));
+                self.find(key)
+            }
         }
-        let Known { mask, name } = self.learn(key);
-        out.extend_from_slice(&name);
-        mask
+    }
+
+    /// The same; None if the line has this key already, or if the key is too long to know that.
+    pub(super) fn put_name_once(&mut self, out: &mut Vec<u8>, key: &[u8]) -> Option<Mask> {
+        let line = self.lines;
+        let known = self.known(key).filter(|known| known.line != line)?;
+        known.line = line;
+        out.extend_from_slice(&known.name);
+        Some(known.mask)
+    }
+
+    /// None of a key that is looked at anew each time.
+    fn known(&mut self, key: &[u8]) -> Option<&mut Known> {
+        let next = self.known.get(self.last).map_or(0, |last| last.next);
+        let place = match self.known.get(next) {
+            Some(known) if *known.key == *key => next,
+            _ => self.look_up(key)?,
+        };
+        self.last = place;
+        self.known.get_mut(place)
+    }
+
+    fn look_up(&mut self, key: &[u8]) -> Option<usize> {
+        let place = match self.places.get(key) {
+            Some(place) => *place,
+            None => self.learn(key)?,
+        };
+        if let Some(last) = self.known.get_mut(self.last) {
+            last.next = place;
+        }
+        Some(place)
     }
 
     #[cold]
-    fn learn(&mut self, key: &[u8]) -> Known {
-        let mut name = Vec::with_capacity(key.len() + 3);
-        put_text(&mut name, key);
-        name.push(b':');
-        let known = Known { mask: self.find(&fold_key(&String::from_utf8_lossy(key))), name: name.into() };
-        if key.len() <= LONGEST_KNOWN {
-            if self.known.len() >= MOST_KNOWN {
-                self.known.clear();
-            }
-            self.known.insert(key.into(), known.clone());
+    fn learn(&mut self, key: &[u8]) -> Option<usize> {
+        if key.len() > LONGEST_KNOWN {
+            return None;
         }
-        known
+        let place = self.known.len();
+        self.known.push(Known { key: key.into(), mask: self.find(key), name: name(key).into(), next: 0, line: 0 });
+        self.places.insert(key.into(), place);
+        Some(place)
     }
 
     /// What is said to be dropped is, whatever else is said.
-    fn find(&self, folded: &str) -> Mask {
+    fn find(&self, key: &[u8]) -> Mask {
+        let folded = &*fold_key(&String::from_utf8_lossy(key));
         if self.drop.have(folded) {
             return Mask::Dropped;
         }
@@ -187,6 +247,14 @@ impl Masks {
         let digest = hash.finalize().into_bytes();
         put_hex(out, digest.get(..HASH_BYTES).unwrap_or_default());
     }
+}
+
+/// A key in quotes, with a colon behind it.
+fn name(key: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(key.len() + 3);
+    put_text(&mut name, key);
+    name.push(b':');
+    name
 }
 
 /// The line's end that editors put behind it is not part of a secret.

@@ -122,6 +122,51 @@ fn a_line_names_the_peer_and_the_trace() {
     assert!(line["request_id"].as_str().unwrap().ends_with("-5"), "{line}");
 }
 
+/// A request with these condition keys, in this order.
+fn with_keys(keys: &[&str]) -> Vec<u8> {
+    let values = |key: &str| ContextValues { values: vec![format!("of {key}")] };
+    let one = |key: &&str| {
+        let context = [(key.to_string(), values(key))].into();
+        IsAuthorizedRequest { context, ..IsAuthorizedRequest::default() }.encode_to_vec()
+    };
+    let texts = IsAuthorizedRequest { principal: "p".to_owned(), action: "a".to_owned(), ..Default::default() };
+    // As a client writes it that knows no defaults.
+    [texts.encode_to_vec(), vec![0x1a, 0], keys.iter().flat_map(one).collect()].concat()
+}
+
+#[test]
+fn a_line_does_not_depend_on_those_before() {
+    let (long, numbered) = ("k".repeat(300), (0..1_100).map(|n| format!("k:{n}")).collect::<Vec<_>>());
+    let many: Vec<&str> = numbered.iter().map(String::as_str).collect();
+    let asked: [&[&str]; 10] = [
+        &["a:b", "c:d", "aws:SourceIp"],
+        &["a:b", "c:d", "aws:SourceIp"],
+        &["c:d", "a:b"],
+        &["a:b", "c:d", "a:b"],
+        &["a:b", "a:b"],
+        &[],
+        &[&long, "a:b"],
+        &many,
+        &["a:b", "k:7", "aws:SourceIp"],
+        &["a:b", "c:d", "aws:SourceIp"],
+    ];
+    let mut lines = Lines::new(Masks::new(&masks(true)).unwrap());
+    for keys in asked {
+        let message = with_keys(keys);
+        let mut chunk = Chunk::new();
+        let origin = Origin::new(&HeaderMap::new(), None, None, || 5);
+        let (at, decided, took) = (Instant::now(), decided(Place::Alone), Duration::from_nanos(9));
+        let new = New { message: &message, origin: &origin, decided, explanation: None, at, took };
+        chunk.append(&new, new.weight());
+        let mut out = Vec::new();
+        chunk.iter().for_each(|queued| lines.put(&mut out, &queued));
+        let Line::Decision(logged) = read::line(&out).unwrap() else { panic!("{keys:?}") };
+        assert_eq!(logged.request, IsAuthorizedRequest::decode(&*message).unwrap());
+        let text = String::from_utf8(out).unwrap();
+        keys.iter().for_each(|key| assert_eq!(text.matches(&format!("\"{key}\":")).count(), 1, "{key} in {text}"));
+    }
+}
+
 #[test]
 fn more_keys_than_are_read_as_they_lie_are_logged_too() {
     let context = (0..3_000).map(|n| (format!("k:{n}"), ContextValues { values: vec![n.to_string()] })).collect();

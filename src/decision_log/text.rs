@@ -31,7 +31,7 @@ pub(super) fn put_text(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Writes a text, without its quotes. What is none is shown as far as it is, but nothing that was decided is none.
-fn put_inner(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn put_inner(out: &mut Vec<u8>, text: &[u8]) {
     if is_plain(text) {
         out.extend_from_slice(text);
     } else {
@@ -39,34 +39,29 @@ fn put_inner(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Whether every byte stands for itself: ASCII that can be seen, and needs no escape. Eight are looked at at a time.
+/// Whether every byte stands for itself. Sixteen are looked at at a time, those at the end perhaps twice.
 fn is_plain(text: &[u8]) -> bool {
-    let (eights, rest) = text.as_chunks::<8>();
-    if !eights.iter().all(are_plain) {
-        return false;
-    }
-    match text.last_chunk::<8>() {
-        _ if rest.is_empty() => true,
-        Some(last) => are_plain(last),
-        None => {
-            let mut padded = [b' '; 8];
-            padded.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            are_plain(&padded)
-        }
+    let (pieces, _) = text.as_chunks::<16>();
+    let ends = || ends_are_plain::<8>(text).or_else(|| ends_are_plain::<4>(text));
+    match text.last_chunk::<16>() {
+        Some(last) => pieces.iter().all(are_plain) && are_plain(last),
+        None => ends().unwrap_or_else(|| text.iter().all(|byte| !is_odd(*byte))),
     }
 }
 
-fn are_plain(bytes: &[u8; 8]) -> bool {
-    /// The same byte eight times.
-    const fn eight(byte: u8) -> u64 {
-        u64::from_ne_bytes([byte; 8])
-    }
-    let word = u64::from_ne_bytes(*bytes);
-    // Sets the highest bit of every byte below `limit`, and no other unless there is one.
-    let below = |word: u64, limit: u8| word.wrapping_sub(eight(limit)) & !word;
-    let equal = |byte: u8| below(word ^ eight(byte), 1);
-    let del_or_beyond = word.wrapping_add(eight(1)) | word;
-    (below(word, b' ') | equal(b'"') | equal(b'\\') | del_or_beyond) & eight(0x80) == 0
+/// Whether the first and the last so many bytes are plain; None if there are fewer.
+fn ends_are_plain<const N: usize>(text: &[u8]) -> Option<bool> {
+    Some(are_plain(text.first_chunk::<N>()?) && are_plain(text.last_chunk::<N>()?))
+}
+
+/// Without a branch, so that the compiler takes all of them at once.
+fn are_plain<const N: usize>(bytes: &[u8; N]) -> bool {
+    bytes.iter().fold(0, |odd, byte| odd | u8::from(is_odd(*byte))) == 0
+}
+
+/// All but ASCII that can be seen, and needs no escape.
+fn is_odd(byte: u8) -> bool {
+    !matches!(byte, b' '..=b'~') | (byte == b'"') | (byte == b'\\')
 }
 
 /// Control characters are escaped, also those that JSON allows: a log is looked at on terminals.
@@ -84,18 +79,25 @@ fn put_char(out: &mut Vec<u8>, c: char) {
 
 /// Writes a number.
 pub(super) fn put_number(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0; 20];
+    let mut pairs = [[b'0'; 2]; 10];
     let mut rest = number;
-    let mut start = digits.len();
-    for (index, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        start = index;
+    let mut start = pairs.len();
+    for pair in pairs.iter_mut().rev() {
+        *pair = two_digits(rest % 100);
+        rest /= 100;
+        start = start.saturating_sub(1);
         if rest == 0 {
             break;
         }
     }
-    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+    let digits = pairs.get(start..).unwrap_or_default().as_flattened();
+    // There are two or more.
+    out.extend_from_slice(digits.strip_prefix(b"0").unwrap_or(digits));
+}
+
+/// Of a number below 100.
+fn two_digits(number: u64) -> [u8; 2] {
+    [number / 10, number % 10].map(|digit| b'0'.wrapping_add(u8::try_from(digit).unwrap_or_default()))
 }
 
 /// Writes bytes as hexadecimal digits.
@@ -106,31 +108,46 @@ pub(super) fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Writes times; remembers the last second, which many decisions share.
+/// Writes times, and what stands around them; remembers the last second, which many decisions share.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
+    before: &'static str,
+    after: String,
     second: i64,
-    /// `2026-11-22T14:44:52.000007Z`
+    /// `2026-11-22T14:44:52.000007Z`, with what stands around it.
     written: Vec<u8>,
+    /// Where its six digits of microseconds begin.
+    micros_at: usize,
 }
 
 impl Clock {
+    /// What stands before each time and after it.
+    pub(super) fn between(before: &'static str, after: String) -> Self {
+        Self { before, after, ..Self::default() }
+    }
+
     /// Writes microseconds since 1970 by RFC 3339, without quotes.
     pub(super) fn put(&mut self, out: &mut Vec<u8>, time_us: i64) {
         let second = time_us.div_euclid(1_000_000);
         if second != self.second || self.written.is_empty() {
-            let time = jiff::Timestamp::from_second(second).unwrap_or_default();
-            self.second = second;
-            self.written = time.to_string().into_bytes();
-            self.written.pop();
-            self.written.extend_from_slice(b".000000Z");
+            self.begin(second);
         }
-        let mut rest = u32::try_from(time_us.rem_euclid(1_000_000)).unwrap_or_default();
-        for digit in self.written.iter_mut().rev().skip(1).take(6) {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-            rest /= 10;
+        let micros = u64::try_from(time_us.rem_euclid(1_000_000)).unwrap_or_default();
+        let digits = self.written.get_mut(self.micros_at..).and_then(|rest| rest.first_chunk_mut::<6>());
+        if let Some(digits) = digits {
+            let [[a, b], [c, d], [e, f]] = [micros / 10_000, micros / 100 % 100, micros % 100].map(two_digits);
+            *digits = [a, b, c, d, e, f];
         }
         out.extend_from_slice(&self.written);
+    }
+
+    #[cold]
+    fn begin(&mut self, second: i64) {
+        let time = jiff::Timestamp::from_second(second).unwrap_or_default().to_string();
+        let time = time.trim_end_matches('Z');
+        self.second = second;
+        self.written = format!("{}{time}.000000Z{}", self.before, self.after).into_bytes();
+        self.micros_at = self.before.len() + time.len() + 1;
     }
 }
 

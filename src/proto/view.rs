@@ -46,6 +46,31 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
+    /// The next field, if it is a text or message of this number, which is below 16. Else it is left where it is.
+    #[inline]
+    pub fn text(&mut self, number: u8) -> Option<&'a [u8]> {
+        // Most fields that are asked for are not there, which their first byte says.
+        let (key, behind) = self.rest.split_first()?;
+        if *key != number << 3 | 2 {
+            return None;
+        }
+        let (text, rest) = match behind {
+            [length @ ..0x80, rest @ ..] => rest.split_at_checked(usize::from(*length))?,
+            _ => self.long_text()?,
+        };
+        self.rest = rest;
+        Some(text)
+    }
+
+    /// The next field, and what stands behind it.
+    fn long_text(&self) -> Option<(&'a [u8], &'a [u8])> {
+        let mut ahead = *self;
+        match ahead.next() {
+            Some((_, Field::Bytes(text))) => Some((text, ahead.rest)),
+            _ => None,
+        }
+    }
+
     /// Nearly all fields are texts or messages of less than 16,384 bytes, with a number below 16.
     #[inline]
     fn short_field(&self) -> Option<(u32, &'a [u8], &'a [u8])> {
@@ -341,9 +366,9 @@ impl<'a> ValuesView<'a> {
     }
 }
 
-/// Key and value of an entry of a map.
+/// Key and value of an entry of a map. None of one that is not sound, or gives either more than once.
 #[inline]
-fn map_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn map_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
     short_entry(entry).or_else(|| any_entry(entry))
 }
 
@@ -432,6 +457,25 @@ mod tests {
             detail: i32::from_le_bytes(*view.detail.to_le_bytes().first_chunk()?),
             federated_by: text(view.federated_by)?,
         })
+    }
+
+    #[test]
+    fn a_text_is_taken_if_it_is_the_next_field() {
+        for length in [0, 1, 127, 128, 20_000] {
+            let text = "x".repeat(length);
+            let mut message = Vec::new();
+            prost::encoding::string::encode(2, &text, &mut message);
+            prost::encoding::int32::encode(8, &1, &mut message);
+            let mut fields = Fields::of(&message);
+            assert_eq!(fields.text(1), None, "it is another one");
+            assert_eq!(fields.text(2), Some(text.as_bytes()));
+            let number = fields.rest();
+            assert_eq!((fields.text(2), fields.text(8), fields.rest()), (None, None, number), "it is left where it is");
+        }
+        for cut in [&b"\x12"[..], b"\x12\x02x", b"\x12\x80", b"\x12\x80\x01x"] {
+            let mut fields = Fields::of(cut);
+            assert_eq!((fields.text(2), fields.rest()), (None, cut));
+        }
     }
 
     proptest! {
