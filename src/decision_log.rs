@@ -96,8 +96,8 @@ impl DecisionLog {
     }
 
     /// Who asks, as their call says; and where a trace begins with the call, as that says.
-    pub fn origin(&self, headers: &HeaderMap, peer: Option<&Arc<str>>, root: Option<HeaderValue>) -> Box<Origin> {
-        Box::new(Origin::new(headers, peer, root, || self.calls.fetch_add(1, Ordering::Relaxed)))
+    pub fn origin(&self, headers: &HeaderMap, peer: Option<&Arc<str>>, root: Option<HeaderValue>) -> Origin {
+        Origin::new(headers, peer, root, || self.calls.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Whether statements are to be found out for every decision.

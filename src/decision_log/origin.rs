@@ -16,6 +16,13 @@ static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub struct Origin {
     /// In place of an id, where the call brought none.
     pub(super) number: u64,
+    /// Most calls bring nothing, and need no memory for it.
+    given: Option<Box<Given>>,
+}
+
+/// What a call brought.
+#[derive(Clone, Debug)]
+struct Given {
     request_id: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
     peer: Option<Arc<str>>,
@@ -29,20 +36,38 @@ impl Origin {
         root: Option<HeaderValue>,
         number: impl FnOnce() -> u64,
     ) -> Self {
-        let request_id = headers.get(&X_REQUEST_ID).filter(|id| is_id(id.as_bytes())).cloned();
-        let sent = || headers.get(&TRACEPARENT).filter(|trace| trace_ids(trace.as_bytes()).is_some()).cloned();
+        let [id, trace] = sent(headers);
+        let request_id = id.filter(|id| is_id(id.as_bytes())).cloned();
+        let traceparent = root.or_else(|| trace.filter(|trace| trace_ids(trace.as_bytes()).is_some()).cloned());
         let number = if request_id.is_some() { 0 } else { number() };
-        Self { number, request_id, traceparent: root.or_else(sent), peer: peer.cloned() }
+        let any = request_id.is_some() || traceparent.is_some() || peer.is_some();
+        let given = any.then(|| Box::new(Given { request_id, traceparent, peer: peer.cloned() }));
+        Self { number, given }
     }
 
     /// The id that the call brought, its trace and its peer's name; empty where there is none.
     pub(super) fn texts(&self) -> [&[u8]; 3] {
+        let Some(given) = &self.given else { return [&[]; 3] };
         [
-            self.request_id.as_ref().map_or(&[], |id| id.as_bytes()),
-            self.traceparent.as_ref().map_or(&[], |trace| trace.as_bytes()),
-            self.peer.as_ref().map_or(&[], |peer| peer.as_bytes()),
+            given.request_id.as_ref().map_or(&[], |id| id.as_bytes()),
+            given.traceparent.as_ref().map_or(&[], |trace| trace.as_bytes()),
+            given.peer.as_ref().map_or(&[], |peer| peer.as_bytes()),
         ]
     }
+}
+
+/// The first id and the first trace among the headers. A call has few headers: to go through them takes less than to look up
+/// two that are mostly not there.
+fn sent(headers: &HeaderMap) -> [Option<&HeaderValue>; 2] {
+    let [mut id, mut trace] = [None; 2];
+    for (name, value) in headers {
+        if *name == X_REQUEST_ID {
+            id.get_or_insert(value);
+        } else if *name == TRACEPARENT {
+            trace.get_or_insert(value);
+        }
+    }
+    [id, trace]
 }
 
 /// Something that can be found again, and nothing that could be taken for anything else.

@@ -16,7 +16,7 @@ use crate::proto::view::{Field, Fields};
 #[derive(Debug, Default)]
 pub struct Hearers {
     /// The decision log: whom it names. None where nothing is logged.
-    pub origin: Option<Box<Origin>>,
+    pub origin: Option<Origin>,
     /// The call's span. None where it is not traced.
     pub notes: Option<Notes>,
 }
