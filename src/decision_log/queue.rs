@@ -271,7 +271,7 @@ impl Queue {
         let mut lane = self.lock(lane);
         let is_last = lane.closed.is_empty();
         let chunk = lane.oldest(&self.spare)?;
-        self.in_hand.store(chunk.len(), Ordering::Relaxed);
+        self.in_hand.fetch_add(chunk.len(), Ordering::Relaxed);
         Some((chunk, is_last))
     }
 
@@ -281,7 +281,7 @@ impl Queue {
 
     /// A chunk that was taken from a lane is written.
     pub(super) fn done(&self, lane: usize, chunk: Chunk) {
-        self.in_hand.store(0, Ordering::Relaxed);
+        self.in_hand.fetch_sub(chunk.len(), Ordering::Relaxed);
         let held = self.held.fetch_sub(chunk.weight(), Ordering::SeqCst).saturating_sub(chunk.weight());
         let emptied = chunk.emptied();
         let bytes = emptied.capacity();

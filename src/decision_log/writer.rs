@@ -28,6 +28,10 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 /// Chunks of one lane before the others have their turn.
 const TURN: usize = 16;
 
+/// Lines of several chunks are written at once, until there are so many bytes: the system takes a third less for each of them
+/// than where some ten thousand are written at a time.
+const GATHERED_BYTES: usize = 256 << 10;
+
 /// A buffer that grew beyond this is given back.
 const KEPT_BYTES: usize = 1 << 20;
 
@@ -38,6 +42,9 @@ pub(super) fn start(options: &DecisionLogOptions, shared: &Arc<Shared>) -> Resul
         sink: Sink::open(&options.target, options.rotation)?,
         shared: Arc::clone(shared),
         out: Vec::new(),
+        gathered_bytes: gathered_bytes(options),
+        in_hand: Vec::new(),
+        decisions: 0,
         told: LostCounts::default(),
         reopen: false,
         reopened_at: None,
@@ -47,12 +54,25 @@ pub(super) fn start(options: &DecisionLogOptions, shared: &Arc<Shared>) -> Resul
     thread.map(drop).map_err(|error| format!("cannot start the thread of the decision log: {error}"))
 }
 
+/// No more at once than an eighth of the queue, whose room is given back when they are written, nor of a file, which is to end
+/// before it is too large.
+fn gathered_bytes(options: &DecisionLogOptions) -> usize {
+    let file = options.rotation.max_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    GATHERED_BYTES.min(options.queue_bytes.min(file.unwrap_or(usize::MAX)) / 8)
+}
+
 struct Writer {
     shared: Arc<Shared>,
     lines: Lines,
     sink: Sink,
-    /// Lines that are not written yet; empty between chunks.
+    /// Lines that are not written yet; empty between passes.
     out: Vec<u8>,
+    /// So many are written at once.
+    gathered_bytes: usize,
+    /// The chunks that these lines are of, with their lanes.
+    in_hand: Vec<(usize, Chunk)>,
+    /// How many decisions these lines tell of.
+    decisions: u64,
     /// What the log says was lost.
     told: LostCounts,
     /// Whether the file is to be opened anew.
@@ -95,36 +115,38 @@ impl Writer {
             for _ in 0..TURN {
                 let Some((chunk, is_last)) = self.shared.queue.take(lane) else { break };
                 any = true;
-                self.write_chunk(&chunk);
-                self.shared.queue.done(lane, chunk);
+                self.put_chunk(&chunk);
+                self.in_hand.push((lane, chunk));
+                if self.out.len() >= self.gathered_bytes {
+                    self.write_out();
+                }
                 if is_last {
                     break;
                 }
             }
         }
+        self.write_out();
         any
     }
 
-    fn write_chunk(&mut self, chunk: &Chunk) {
+    fn put_chunk(&mut self, chunk: &Chunk) {
         self.put_lost();
-        let mut written = 0;
         for queued in chunk.iter() {
             let before = self.out.len();
             // A fault of ours in one line must not end the log; the panic hook has logged it.
             match catch_unwind(AssertUnwindSafe(|| self.lines.put(&mut self.out, &queued))) {
-                Ok(()) => written += 1,
+                Ok(()) => self.decisions += 1,
                 Err(_) => {
                     self.out.truncate(before);
                     self.shared.counts.lost(Lost::Fault, 1);
                 }
             }
         }
-        self.write_out(written);
     }
 
     fn write_mark(&mut self, kind: &str) {
         self.lines.put_mark(&mut self.out, kind, now_us());
-        self.write_out(0);
+        self.write_out();
     }
 
     /// Says what is missing since it was last said.
@@ -140,14 +162,20 @@ impl Writer {
 
     fn write_lost(&mut self) {
         self.put_lost();
-        self.write_out(0);
+        self.write_out();
     }
 
-    /// Writes the lines that are ready, however long it takes.
-    fn write_out(&mut self, decisions: u64) {
-        if self.out.is_empty() {
-            return;
+    /// Writes the lines that are ready, however long it takes, and gives their chunks back.
+    fn write_out(&mut self) {
+        if !self.out.is_empty() {
+            self.write_lines();
         }
+        for (lane, chunk) in self.in_hand.drain(..) {
+            self.shared.queue.done(lane, chunk);
+        }
+    }
+
+    fn write_lines(&mut self) {
         if self.sink.is_torn() {
             self.out.insert(0, b'\n');
         }
@@ -175,7 +203,7 @@ impl Writer {
             }
             self.succeeded();
         }
-        self.shared.counts.wrote(decisions, self.out.len());
+        self.shared.counts.wrote(std::mem::take(&mut self.decisions), self.out.len());
         self.out.clear();
         self.out.shrink_to(KEPT_BYTES);
     }
