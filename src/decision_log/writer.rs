@@ -28,8 +28,8 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 /// Chunks of one lane before the others have their turn.
 const TURN: usize = 16;
 
-/// Lines of several chunks are written at once, until there are so many bytes: the system takes a third less for each of them
-/// than where some ten thousand are written at a time.
+/// Lines of several chunks are written at once, until there are so many bytes: the system takes a fifth less for each of them
+/// than where the 84 KB of one chunk's lines are written at a time.
 const GATHERED_BYTES: usize = 256 << 10;
 
 /// A buffer that grew beyond this is given back.
