@@ -67,7 +67,8 @@ pub struct Source {
     tree: Option<Tree>,
     /// Sorted by path.
     known: Vec<Known>,
-    /// The paths of files that came, went or became others since [`Source::mark`]; None before the first mark.
+    /// The paths of files that came, went, became others or were not to be read since [`Source::mark`]; None before the first
+    /// mark. What is not among them is known as it was then.
     changed: Option<BTreeSet<Arc<str>>>,
     /// What time it is for the file system; tests have their own.
     now: fn() -> SystemTime,
@@ -290,7 +291,7 @@ struct Reading<'v> {
     before: Peekable<std::vec::IntoIter<Known>>,
     /// What is known now, up to the current path.
     known: Vec<Known>,
-    /// Takes in what came, went or became another.
+    /// Takes in what came, went, became another or is not known now.
     changed: Option<&'v mut BTreeSet<Arc<str>>>,
 }
 
@@ -303,20 +304,24 @@ impl Reading<'_> {
             Ok(found) => self.file(path, found, before),
             Err(problem) => Err(problem.clone()),
         };
-        if read.as_ref().ok().map(|known| known.digest) != digest_before {
-            self.note(path);
-        }
         match read {
             Ok(known) if self.bytes.saturating_add(known.bytes) > self.limits.store_bytes => {
+                self.note(path);
                 self.problem(WHOLE_STORE, store_too_large(self.limits));
                 return false;
             }
             Ok(known) => {
+                if digest_before != Some(known.digest) {
+                    self.note(path);
+                }
                 self.bytes += known.bytes;
                 self.digest.update(known.leaf);
                 self.known.push(known);
             }
-            Err(problem) => self.problem(path, problem),
+            Err(problem) => {
+                self.note(path);
+                self.problem(path, problem);
+            }
         }
         true
     }

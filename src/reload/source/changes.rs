@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Fingerprint, Known, Source, length, read_file};
+use super::{Fingerprint, Known, Source, read_file};
 use crate::directory::ChangedFile;
 use crate::snapshot::Revision;
 
@@ -16,7 +16,7 @@ const MOST_BYTES: u64 = 1 << 20;
 /// The files that are others, and what the store is with them.
 #[derive(Debug)]
 pub struct Changes {
-    /// Sorted by path. Each was there before.
+    /// Sorted by path. Each was there when the store was read last, though not of need when it was marked.
     pub files: Vec<ChangedFile>,
     /// Of the whole store.
     pub read: Fingerprint,
@@ -38,10 +38,13 @@ impl Source {
         if bytes > self.limits.store_bytes {
             return None;
         }
-        let files = self.changed.as_ref()?.iter().map(|path| self.changed_file(path)).collect::<Option<Vec<_>>>()?;
-        if files.iter().map(|file| length(file.text.len())).sum::<u64>() > MOST_BYTES {
+        let known = |path: &Arc<str>| self.known.get(self.place_of(path)?);
+        let changed = self.changed.as_ref()?.iter().map(known).collect::<Option<Vec<_>>>()?;
+        // Before any is read: all of them are in memory at a time.
+        if changed.iter().map(|known| known.bytes).sum::<u64>() > MOST_BYTES {
             return None;
         }
+        let files = changed.into_iter().map(|known| self.changed_file(known)).collect::<Option<Vec<_>>>()?;
         let reach = Arc::clone(&self.tree.as_ref()?.reach);
         let read = Fingerprint { revision: self.revision(), bytes, reach, walked: false };
         Some(Changes { files, read })
@@ -63,12 +66,11 @@ impl Source {
     }
 
     /// None if it is another already, or no text.
-    fn changed_file(&self, path: &Arc<str>) -> Option<ChangedFile> {
-        let known = self.known.get(self.place_of(path)?)?;
-        let bytes = read_file(&self.tree.as_ref()?.file(path)?.at, MOST_BYTES).ok()?;
+    fn changed_file(&self, known: &Known) -> Option<ChangedFile> {
+        let bytes = read_file(&self.tree.as_ref()?.file(&known.path)?.at, MOST_BYTES).ok()?;
         let digest = Sha256::digest(&bytes).into();
         let text = String::from_utf8(bytes).ok().filter(|_| digest == known.digest)?;
-        Some(ChangedFile { path: Arc::clone(path), digest, text })
+        Some(ChangedFile { path: Arc::clone(&known.path), digest, text })
     }
 
     fn place_of(&self, path: &str) -> Option<usize> {

@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+
+use proptest::prelude::*;
 
 use super::*;
 
@@ -414,4 +417,132 @@ fn where_a_change_is_more_than_other_content_the_store_is_to_be_read() {
     changed(&mut source, &[root.join("real/a.json")]).unwrap();
     fs::write(root.join("real/a.json"), "two").unwrap();
     assert!(source.changes(&BTreeSet::new()).is_none(), "written again since, and not told of yet");
+}
+
+/// A store that has been read within these limits, and marked; and what to write a file of it by.
+fn marked(limits: Limits, paths: &[&str]) -> (tempfile::TempDir, PathBuf, Source) {
+    let base = store(paths);
+    let root = fs::canonicalize(base.path()).unwrap();
+    let mut source = Source::within(&root, limits);
+    source.fingerprint(Trust::Events);
+    source.mark();
+    (base, root, source)
+}
+
+/// What is told is read, however that is to be done.
+fn hear(source: &mut Source, path: PathBuf) {
+    let told = [path].into();
+    if source.changes(&told).is_none() {
+        source.read_told(Trust::Events, Some(&told), &mut Nobody);
+    }
+}
+
+/// It may hold what denies: as long as it is there, no change of another file says what the store is.
+#[test]
+fn what_came_and_cannot_be_read_is_not_passed_over() {
+    let (_base, root, mut source) = marked(Limits { file_bytes: 9, ..Limits::DEFAULT }, &["a.json", "b.json"]);
+    fs::write(root.join("large.json"), "x".repeat(10)).unwrap();
+    hear(&mut source, root.join("large.json"));
+    fs::write(root.join("a.json"), "a").unwrap();
+    assert!(source.changes(&[root.join("a.json")].into()).is_none());
+    fs::write(root.join("large.json"), "small").unwrap();
+    assert!(source.changes(&[root.join("large.json")].into()).is_none(), "it was not there before");
+}
+
+#[test]
+fn what_a_store_that_was_too_large_left_out_is_not_passed_over() {
+    let limits = Limits { store_bytes: 20, ..Limits::DEFAULT };
+    let (_base, root, mut source) = marked(limits, &["a.json", "b.json"]);
+    for text in ["larger", "larger, and larger"] {
+        fs::write(root.join("a.json"), text).unwrap();
+        hear(&mut source, root.join("a.json"));
+    }
+    fs::write(root.join("a.json"), "a").unwrap();
+    let told = [root.join("a.json")].into();
+    if let Some(changes) = source.changes(&told) {
+        assert_eq!(changes.read.revision, fingerprint(&root).revision);
+    }
+    let read = source.read_told(Trust::Events, Some(&told), &mut Nobody);
+    assert_eq!(read.revision, fingerprint(&root).revision);
+}
+
+#[test]
+fn many_changes_are_left_to_who_reads_one_file_at_a_time() {
+    let (_base, root, mut source) = marked(Limits::DEFAULT, &["a.json", "b.json"]);
+    for name in ["a.json", "b.json"] {
+        assert!(source.changes(&BTreeSet::new()).is_some(), "{name}");
+        fs::write(root.join(name), "x".repeat(600 << 10)).unwrap();
+        hear(&mut source, root.join(name));
+    }
+    assert!(source.changes(&BTreeSet::new()).is_none());
+}
+
+/// What a store of a few files becomes, how that is noticed, and whether it is taken over.
+type Step = (Vec<(usize, Option<&'static str>)>, Notice, bool);
+
+#[derive(Clone, Copy, Debug)]
+enum Notice {
+    Told,
+    Polled,
+    Asked,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let text = prop::option::weighted(0.8, prop::sample::select(vec!["1", "22", "seven 77", "too large!"]));
+    let notice = prop_oneof![4 => Just(Notice::Told), 1 => Just(Notice::Polled), 1 => Just(Notice::Asked)];
+    prop::collection::vec((prop::collection::vec((0..3_usize, text), 0..3), notice, any::<bool>()), 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However it came to that: what is not among the changes is as it was when it was marked, and can be read.
+    #[test]
+    fn changes_are_all_that_changed_since_the_mark(steps in steps()) {
+        let limits = Limits { file_bytes: 9, store_bytes: 17, ..Limits::DEFAULT };
+        let names = ["a.json", "b.json", "c.json"];
+        let (_base, root, mut source) = marked(limits, &[]);
+        let mut now: BTreeMap<&str, &str> = names.into_iter().zip(["1", "22", "333"]).collect();
+        now.iter().for_each(|(name, text)| fs::write(root.join(name), text).unwrap());
+        source.fingerprint(Trust::Nothing);
+        source.mark();
+        let mut marked = now.clone();
+        for (writes, notice, is_taken) in steps {
+            let mut told = BTreeSet::new();
+            for (name, text) in writes.into_iter().filter_map(|(name, text)| Some((*names.get(name)?, text))) {
+                match text {
+                    Some(text) => fs::write(root.join(name), text).unwrap(),
+                    // It may be gone already.
+                    None => drop(fs::remove_file(root.join(name))),
+                }
+                now.remove(name);
+                now.extend(text.map(|text| (name, text)));
+                told.insert(root.join(name));
+            }
+            let fresh = Source::within(&root, limits).fingerprint(Trust::Nothing);
+            let changes = matches!(notice, Notice::Told).then(|| source.changes(&told)).flatten();
+            let lengths = || now.values().map(|text| length(text.len()));
+            let is_whole = !now.is_empty() && lengths().all(|size| size <= 9) && lengths().sum::<u64>() <= 17;
+            let read = match changes {
+                Some(Changes { files, read }) => {
+                    prop_assert!(is_whole);
+                    let mut seen = marked.clone();
+                    seen.extend(files.iter().map(|file| (&*file.path, &*file.text)));
+                    prop_assert_eq!(&seen, &now);
+                    prop_assert_eq!(read.bytes, fresh.bytes);
+                    read
+                }
+                None => match notice {
+                    Notice::Told => source.read_told(Trust::Events, Some(&told), &mut Nobody),
+                    Notice::Polled => source.fingerprint(Trust::Stamps),
+                    Notice::Asked => source.fingerprint(Trust::Nothing),
+                },
+            };
+            prop_assert_eq!(read.revision, fresh.revision);
+            if is_whole && (is_taken || now == marked) {
+                source.mark();
+                marked.clone_from(&now);
+            }
+        }
+    }
 }
