@@ -140,13 +140,18 @@ impl Fragment {
 
     /// Whether the other one has the same names for what other files may name, and for what requests do.
     pub(super) fn looks_like(&self, other: &Self) -> bool {
+        // Of the tags of a policy of AWS, which several files may repeat, the last ones count.
+        let tags_of_aws = |file: &Self| file.tagged_policies.iter().any(|(_, policy)| policy.account.is_none());
         let is_for_all = |file: &Self| {
             !(file.vpc_endpoints.is_empty() && file.organizations.is_empty() && file.unreadable.is_none())
+                || tags_of_aws(file)
         };
         !is_for_all(self)
             && !is_for_all(other)
             && self.footing == other.footing
             && self.accounts == other.accounts
+            // A policy with tags and a resource of its ARN are not alike: this one is a second definition.
+            && self.resources.len() == other.resources.len()
             && self.resources().map(|(arn, _)| arn).eq(other.resources().map(|(arn, _)| arn))
             && self.groups().eq(other.groups())
             && self.managed_policies().eq(other.managed_policies())
