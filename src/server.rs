@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::config::Limits;
 use crate::decision_log::DecisionLog;
 use crate::engine::Engine;
-use crate::metrics::{Metrics, Readings, SnapshotReading, TlsReading};
+use crate::metrics::{Metrics, Readings, Shed, SnapshotReading, TlsReading};
 use crate::reload::status::{SharedStatus, Status};
 use crate::telemetry;
 use crate::telemetry::traces::Traces;
@@ -112,6 +112,15 @@ impl State {
             active: OnceLock::new(),
             stopping: watch::Sender::new(false),
         }
+    }
+
+    /// An error if memory is tight, for what would take more of it.
+    pub fn room(&self) -> Result<(), tonic::Status> {
+        if !self.memory.is_tight() {
+            return Ok(());
+        }
+        self.metrics.shed(Shed::Memory);
+        Err(convert::memory_is_tight())
     }
 
     /// With a log of decisions, or none.

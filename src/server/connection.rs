@@ -13,6 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::incoming::{Accepted, Place, StdSocket};
 use super::life::Use;
+use super::memory::Memory;
 use super::{State, handshake};
 use crate::config::ConnectionLimits;
 use crate::config::san::AllowedSan;
@@ -50,6 +51,9 @@ const PREFACE_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 /// How long a peer may take to say it. Whoever connects and keeps silent would hold one of `--max-connections` for ever.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// All threads share the count of what was read: each connection adds to it this often, and not at every read.
+const TOLD_BYTES: usize = 64 * 1024;
+
 /// An open connection; counted until it is dropped.
 pub struct Connection {
     socket: Socket,
@@ -61,6 +65,11 @@ pub struct Connection {
     write_timeout: Duration,
     /// Since when the peer takes nothing of what it is sent.
     stalled: Option<Pin<Box<Sleep>>>,
+    memory: Arc<Memory>,
+    /// What was read, and not yet told to others.
+    read: usize,
+    /// Whether the last attempt to read was left out for others.
+    yielded: bool,
 }
 
 struct Greeting {
@@ -110,7 +119,17 @@ impl Connection {
         let greeting = Greeting { missing_bytes: PREFACE_BYTES, patience: Box::pin(patience) };
         let allowed = state.tls.grpc.as_ref().map(|endpoint| endpoint.options.allowed.as_slice());
         let (peer, write_timeout) = (socket.peer(allowed.unwrap_or_default()), limits.write_timeout);
-        Self { socket, peer, place, greeting: Some(greeting), write_timeout, stalled: None }
+        Self {
+            socket,
+            peer,
+            place,
+            greeting: Some(greeting),
+            write_timeout,
+            stalled: None,
+            memory: Arc::clone(&state.memory),
+            read: 0,
+            yielded: false,
+        }
     }
 
     /// How it is used.
@@ -118,11 +137,25 @@ impl Connection {
         &self.place.usage
     }
 
+    /// Whether others get their turn before more is read. Where memory is tight calls have to refuse what has come before there is
+    /// more of it: else all connections of the thread fill their windows first, which are 100 MiB if they are a hundred.
+    fn yields(&mut self) -> bool {
+        self.yielded = self.memory.is_tight() && !self.yielded;
+        self.yielded
+    }
+
     fn poll_socket(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
             Socket::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+
+    fn count(&mut self, read: usize) {
+        self.read += read;
+        if self.read >= TOLD_BYTES {
+            self.memory.note_read(std::mem::take(&mut self.read) as u64);
         }
     }
 
@@ -169,8 +202,14 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.yields() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let polled = self.poll_socket(context, buffer);
+        let read = buffer.filled().len() - before;
+        self.count(read);
         if self.greeting.is_none() {
             return polled;
         }
@@ -178,7 +217,7 @@ impl AsyncRead for Connection {
             // Ready with nothing read is the end of the stream: the server behind gives the connection up.
             Poll::Pending => self.poll_patience(context),
             Poll::Ready(result) => {
-                self.count_greeting(buffer.filled().len() - before);
+                self.count_greeting(read);
                 Poll::Ready(result)
             }
         }

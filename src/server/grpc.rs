@@ -139,9 +139,9 @@ impl<B: RequestBody> OneMessage<B> {
         self.messages.into_body()
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+    fn poll(&mut self, context: &mut Context<'_>, state: &State) -> Poll<Result<Bytes, Status>> {
         while self.message.is_none() || !self.messages.is_at_end() {
-            match ready!(self.messages.poll_next(context)) {
+            match ready!(self.messages.poll_next(context, || state.room())) {
                 Some(Ok(message)) if self.message.is_none() => self.message = Some(message),
                 Some(Ok(_)) => return Poll::Ready(Err(convert::second_message())),
                 Some(Err(status)) => return Poll::Ready(Err(status)),
@@ -182,7 +182,8 @@ impl<B: RequestBody> Unary<B> {
 
     /// Takes the message, if it is there: else it is waited for when the call is polled.
     fn read(&mut self) {
-        let Poll::Ready(read) = self.request.poll(&mut Context::from_waker(Waker::noop())) else { return };
+        let mut nobody = Context::from_waker(Waker::noop());
+        let Poll::Ready(read) = self.request.poll(&mut nobody, &self.authorization.state) else { return };
         if let Some(message) = read.as_ref().ok().filter(|message| message.len() <= FETCHED_BYTES) {
             let place = self.authorization.place(message);
             self.place = Some(place);
@@ -208,7 +209,7 @@ impl<B: RequestBody> Unary<B> {
     ) -> Poll<Result<Bytes, Status>> {
         let message = match self.read.take() {
             Some(read) => read?,
-            None => ready!(self.request.poll(context))?,
+            None => ready!(self.request.poll(context, &self.authorization.state))?,
         };
         refuse()?;
         let place = self.place.unwrap_or_else(|| self.authorization.place(&message));
@@ -267,7 +268,7 @@ impl<B: RequestBody> Batch<B> {
         let deciding = match &mut self.deciding {
             Some(deciding) => deciding,
             None => {
-                let message = ready!(self.request.poll(context))?;
+                let message = ready!(self.request.poll(context, &self.authorization.state))?;
                 refuse()?;
                 self.deciding.insert(Deciding::new(&self.authorization, message).map_err(|refusal| refusal.status())?)
             }
@@ -489,7 +490,7 @@ impl<B: RequestBody> Answers<B> {
             if let Some(Interrupted { status, rest: 0 }) = &self.interrupted {
                 return Poll::Ready(status.clone());
             }
-            let message = match ready!(self.messages.poll_next(context)) {
+            let message = match ready!(self.messages.poll_next(context, || self.authorization.state.room())) {
                 Some(Ok(message)) => message,
                 Some(Err(status)) => return Poll::Ready(status),
                 None => return Poll::Ready(Status::ok("")),

@@ -1,7 +1,9 @@
 //! Refuses calls before the memory runs out: whoever is killed for it answers nobody.
 //!
-//! A thread of its own looks at what is used; calls read one number.
+//! A thread of its own looks at what is used, and so does whoever has read a lot; calls read one number when they come in, and when
+//! they would keep a part of a long message: a thousand may be let in before any of them takes memory.
 
+use std::hint::black_box;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -15,8 +17,14 @@ mod usage;
 
 use usage::Source;
 
-/// How often it is looked: at 1 GB/s, more than loopback gives one thread, 100 MB can come in between.
+/// How often it is looked, whatever is read.
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// It is not looked before so much was read, which takes a thread a millisecond; a look takes a tenth of that.
+const SHORTEST_STEP: u64 = 1 << 20;
+
+/// The allocator gives a piece of this size pages of its own.
+const OWN_PAGES_BYTES: usize = 1 << 20;
 
 /// How tight memory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +32,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 pub enum Tightness {
     /// Every call is taken.
     None,
-    /// Batches and streams are refused: what they hold is large.
+    /// Batches and streams are refused, and parts of long messages: what they hold is large.
     High,
     /// Every call is refused.
     Critical,
@@ -41,12 +49,14 @@ impl Tightness {
     }
 }
 
-/// How much memory is used, of how much. Written by one thread, read by calls and scrapes.
+/// How much memory is used, of how much. Written by whoever looks, read by calls and scrapes.
 #[derive(Debug)]
 pub struct Memory {
     source: Option<Source>,
     marks: Marks,
     used: AtomicU64,
+    /// What was read from peers since then.
+    read: AtomicU64,
     tightness: AtomicU8,
 }
 
@@ -65,6 +75,11 @@ impl Marks {
         let hundredth = limit / 100;
         let high = hundredth * u64::from(high_percent);
         Self { limit, high, critical: high + (limit - high) / 2, slack: hundredth * 2 }
+    }
+
+    /// How much may be read until it has to be looked again: what is read takes up to twice its size, as what keeps it grows.
+    fn step(&self, used: u64) -> u64 {
+        (self.high.saturating_sub(used) / 2).max(SHORTEST_STEP)
     }
 
     fn tightness(&self, used: u64, before: Tightness) -> Tightness {
@@ -91,7 +106,8 @@ impl Memory {
             MemoryLimit::None => None,
         };
         let marks = Marks::new(source.as_ref().map_or(0, Source::limit), options.memory_high);
-        Self { source, marks, used: AtomicU64::new(0), tightness: AtomicU8::new(Tightness::None as u8) }
+        let (used, read) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { source, marks, used, read, tightness: AtomicU8::new(Tightness::None as u8) }
     }
 
     /// Looks from now on, as long as somebody else holds the memory.
@@ -104,6 +120,9 @@ impl Memory {
         thread::Builder::new().name("iamd-memory".to_owned()).spawn(move || {
             while let Some(memory) = memory.upgrade() {
                 memory.look();
+                if memory.is_tight() {
+                    give_back();
+                }
                 drop(memory);
                 thread::sleep(INTERVAL);
             }
@@ -111,13 +130,24 @@ impl Memory {
         Ok(())
     }
 
+    /// So much was read from peers, who may fill memory before the thread has its turn.
+    pub fn note_read(&self, bytes: u64) {
+        if self.source.is_none() {
+            return;
+        }
+        let read = self.read.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if read >= self.marks.step(self.used()) {
+            self.look();
+        }
+    }
+
     fn look(&self) {
+        self.read.store(0, Ordering::Relaxed);
         let Some(used) = self.source.as_ref().and_then(Source::used) else { return };
         self.used.store(used, Ordering::Relaxed);
-        let before = self.tightness();
-        let tightness = self.marks.tightness(used, before);
-        if tightness != before {
-            self.tightness.store(tightness as u8, Ordering::Relaxed);
+        let tightness = self.marks.tightness(used, self.tightness());
+        // Two may look at a time: one of them reports what is new.
+        if self.tightness.swap(tightness as u8, Ordering::Relaxed) != tightness as u8 {
             self.report(tightness, used);
         }
     }
@@ -140,6 +170,11 @@ impl Memory {
         }
     }
 
+    /// Whether some calls are refused.
+    pub fn is_tight(&self) -> bool {
+        self.tightness() != Tightness::None
+    }
+
     /// Bytes that are used; 0 without a limit.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
@@ -149,6 +184,15 @@ impl Memory {
     pub fn limit(&self) -> u64 {
         self.marks.limit
     }
+}
+
+/// Makes the allocator give back what is free. mimalloc does so a second after it became free, but only when somebody frees pages:
+/// where all calls are refused nobody does, and memory would stay tight though nothing is held.
+fn give_back() {
+    let mut pages = Vec::<u8>::new();
+    // Nothing is written to them, so they take no memory. Where there are none, there are none to free.
+    pages.try_reserve_exact(OWN_PAGES_BYTES).ok();
+    drop(black_box(pages));
 }
 
 #[cfg(test)]
@@ -176,6 +220,29 @@ mod tests {
             now = marks.tightness(used, now);
             assert_eq!(now, expected, "{used}");
         }
+    }
+
+    #[test]
+    fn it_is_looked_before_what_is_read_can_reach_the_mark() {
+        let marks = Marks::new(200 << 20, 90);
+        for (used_mib, step_mib) in [(0, 90), (100, 40), (160, 10), (179, 1), (185, 1), (300, 1)] {
+            let step = marks.step(used_mib << 20);
+            assert!(step.abs_diff(step_mib << 20) < 100, "{used_mib}: {step}");
+        }
+    }
+
+    #[test]
+    fn whoever_has_read_that_much_looks() {
+        let options = Overload { queue_time: None, memory: MemoryLimit::Bytes(1 << 40), memory_high: 90 };
+        let memory = Memory::new(&options);
+        memory.note_read(memory.marks.step(0) - 1);
+        assert_eq!(memory.used(), 0);
+        memory.note_read(1);
+        assert!(memory.used() > 1 << 20, "{}", memory.used());
+        // From there on it is counted anew.
+        memory.used.store(1, Ordering::Relaxed);
+        memory.note_read(1);
+        assert_eq!(memory.used(), 1);
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub const HEAD_BYTES: usize = 5;
 /// there.
 const AHEAD: usize = 4;
 
+/// Of a longer message no part is kept where there is no room. Shorter ones come whole, but for those that the frames of a stream
+/// happen to cut; were all of `--max-in-flight` cut, their parts would be 16 MiB.
+const SHORT_BYTES: usize = 4 * 1024;
+
 /// A body of a request that can be served.
 pub trait RequestBody: Body<Data = Bytes, Error: std::fmt::Display + Into<BoxError>> + Send + Unpin + 'static {}
 
@@ -49,10 +53,14 @@ impl<B: RequestBody> Messages<B> {
         self.body
     }
 
-    /// The next message; None at the end of the body.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+    /// The next message; None at the end of the body. Before a part of a long one is kept, `room` says whether there is any.
+    pub fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        room: impl Fn() -> Result<(), Status>,
+    ) -> Poll<Option<Result<Bytes, Status>>> {
         loop {
-            match self.cut() {
+            match self.cut(&room) {
                 Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
                 Ok(None) => {}
                 Err(status) => return Poll::Ready(Some(Err(status))),
@@ -78,10 +86,12 @@ impl<B: RequestBody> Messages<B> {
     }
 
     /// A whole message of what has arrived. None if all that has arrived is a part of one.
-    fn cut(&mut self) -> Result<Option<Bytes>, Status> {
+    fn cut(&mut self, room: impl Fn() -> Result<(), Status>) -> Result<Option<Bytes>, Status> {
+        let room_for = |length: usize| if length > SHORT_BYTES { room() } else { Ok(()) };
         if self.partial.is_empty() {
             let Some(length) = self.length_at(&self.arrived)? else { return Ok(self.keep(HEAD_BYTES)) };
             if self.arrived.len() < HEAD_BYTES + length {
+                room_for(length)?;
                 // All of it at once; but what is said to come is believed only as far as something has come.
                 self.partial.reserve((HEAD_BYTES + length).min(AHEAD * self.arrived.len()));
                 return Ok(self.keep(HEAD_BYTES + length));
@@ -93,6 +103,9 @@ impl<B: RequestBody> Messages<B> {
             self.keep(HEAD_BYTES);
         }
         let Some(length) = self.length_at(&self.partial)? else { return Ok(None) };
+        if self.partial.len() + self.arrived.len() < HEAD_BYTES + length {
+            room_for(length)?;
+        }
         self.keep(HEAD_BYTES + length);
         if self.partial.len() < HEAD_BYTES + length {
             return Ok(None);
@@ -185,7 +198,7 @@ pub(super) mod tests {
         let mut context = Context::from_waker(Waker::noop());
         let mut read = Vec::new();
         loop {
-            match messages.poll_next(&mut context) {
+            match messages.poll_next(&mut context, || Ok(())) {
                 Poll::Ready(Some(Ok(message))) => read.push(message),
                 Poll::Ready(Some(Err(status))) => return (read, Some(status.message().to_owned())),
                 Poll::Ready(None) => return (read, None),
@@ -216,9 +229,31 @@ pub(super) mod tests {
     fn what_a_head_claims_takes_no_memory() {
         let claims_a_mebibyte = Bytes::from_static(&[0, 0, 16, 0, 0, b'a']);
         let mut messages = Messages::new(Pieces([claims_a_mebibyte].into()), 1 << 20);
-        let end = messages.poll_next(&mut Context::from_waker(Waker::noop()));
+        let end = messages.poll_next(&mut Context::from_waker(Waker::noop()), || Ok(()));
         assert!(matches!(end, Poll::Ready(Some(Err(_)))), "cut off");
         assert!((6..1_000).contains(&messages.partial.capacity()), "{}", messages.partial.capacity());
+    }
+
+    #[test]
+    fn no_part_of_a_long_message_is_kept_without_room() {
+        let (short, long) = (SHORT_BYTES, SHORT_BYTES + 1);
+        // Pieces, and how often there is room before there is none.
+        for (length, pieces, room, whole) in
+            [(short, 3, 0, true), (long, 1, 0, true), (long, 3, 0, false), (long, 3, 1, false), (long, 3, 2, true)]
+        {
+            let message = frame(&vec![b'a'; length]).freeze();
+            let size = message.len().div_ceil(pieces);
+            let body = Pieces(message.chunks(size).map(Bytes::copy_from_slice).collect());
+            let mut messages = Messages::new(body, 1 << 20);
+            let left = std::cell::Cell::new(room);
+            let room_left = || {
+                left.set(usize::checked_sub(left.get(), 1).ok_or_else(convert::memory_is_tight)?);
+                Ok(())
+            };
+            let read = messages.poll_next(&mut Context::from_waker(Waker::noop()), room_left);
+            let Poll::Ready(Some(read)) = read else { panic!("{read:?}") };
+            assert_eq!(read.is_ok(), whole, "{length} bytes in {pieces}, {room}: {read:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who a peer has proved to be.
+//! Who a peer has proved to be, and what it can do to others.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +15,7 @@ use iamd::server::State;
 use iamd::server::connection::Connection;
 use iamd::server::incoming::{Incoming, Listener};
 use iamd::tls::Endpoints;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::authority::{Authority, Files};
@@ -135,4 +135,25 @@ async fn a_peer_that_reads_nothing_holds_up_no_goodbye() {
     tokio::task::unconstrained(full).await;
     let shut = tokio::time::timeout(Duration::from_secs(10), connection.shutdown()).await.unwrap();
     assert_eq!(shut.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn where_memory_is_tight_others_get_their_turn_between_two_reads() {
+    for (memory, expected) in [("100GiB", [true; 4]), ("1MiB", [false, true, false, true])] {
+        let mut scene = Scene::new("127.0.0.1:0", &["--memory-limit".to_owned(), memory.to_owned()]).await;
+        scene.state.memory.watch().unwrap();
+        let mut client = TcpStream::connect(&scene.address).await.unwrap();
+        client.write_all(&[b'x'; 100]).await.unwrap();
+        let accepted = scene.incoming.next().await;
+        let mut connection = Connection::open(accepted, &scene.state, &ConnectionLimits::default()).await.unwrap();
+        // From here on it is known that there is something to read.
+        connection.read_exact(&mut [0; 10]).await.unwrap();
+        let reads = std::future::poll_fn(|context| {
+            Poll::Ready([(); 4].map(|()| {
+                let mut room = [0; 10];
+                Pin::new(&mut connection).poll_read(context, &mut ReadBuf::new(&mut room)).is_ready()
+            }))
+        });
+        assert_eq!(reads.await, expected, "{memory}");
+    }
 }

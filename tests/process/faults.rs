@@ -22,6 +22,7 @@ use crate::program::{Program, iamd, unix, without_settings};
 mod clock;
 mod crowd;
 mod descriptors;
+mod memory;
 
 const MIB: u64 = 1 << 20;
 

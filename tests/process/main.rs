@@ -9,6 +9,7 @@
     reason = "tests; helpers of tests are not recognized as such"
 )]
 
+mod cgroup;
 #[path = "../support/collector.rs"]
 mod collector;
 mod decisions;
