@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::Command;
 
-use crate::operator::{ALICE, Nobody, quickstart, serve};
-use crate::program::Program;
+use crate::cgroup::{Cgroup, Version};
+use crate::operator::{ALICE, Nobody, metric, quickstart, serve, skip};
+use crate::program::{Program, without_settings};
 
 /// Exit code, and what is said on stderr.
 fn refused(store: &Path) -> (i32, String) {
@@ -103,20 +105,44 @@ fn sockets_of_other_users() {
     assert_eq!(left, [theirs]);
 }
 
-/// Quotas of a cgroup count as well: the standard library reads both, and a test cannot set them everywhere.
 #[test]
 fn threads_are_as_many_as_the_cores_that_may_be_used() {
-    use std::process::Command;
-
-    use crate::operator::metric;
-    use crate::program::{Program, without_settings};
     if Command::new("taskset").arg("-V").output().is_err() {
-        eprintln!("not tested: there is no taskset");
-        return;
+        return skip("cores that may not be used: there is no `taskset` (util-linux) here");
     }
     let store = quickstart();
     let mut command = without_settings(Command::new("taskset"));
     command.args(["-c", "0", env!("CARGO_BIN_EXE_iamd")]).args(serve(store.path(), &["--listen", "127.0.0.1:0"]));
     let program = Program::spawn(command, store);
     assert_eq!(metric(&program, "iamd_worker_threads"), 1.0);
+}
+
+/// A cgroup that has so many microseconds of the cores' time in 100 ms; None where the kernel does not let us.
+fn with_quota(microseconds: &str) -> Option<Cgroup> {
+    let cgroup = Cgroup::new("cpu")?;
+    let set = match (cgroup.version(), microseconds) {
+        (Version::One, "max") => cgroup.set("cpu.cfs_quota_us", "-1"),
+        (Version::One, _) => cgroup.set("cpu.cfs_period_us", "100000") && cgroup.set("cpu.cfs_quota_us", microseconds),
+        (Version::Two, _) => cgroup.set("cpu.max", &format!("{microseconds} 100000")),
+    };
+    set.then_some(cgroup)
+}
+
+#[test]
+fn threads_are_as_many_as_the_cores_that_a_cgroup_pays_for() {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    if cores == 1 {
+        return skip("a cgroup's quota of processors: there is one core here, which is as many threads without any");
+    }
+    for (quota, is_one) in [("max", false), ("100000", true), ("190000", true), ("50000", true)] {
+        let Some(cgroup) = with_quota(quota) else {
+            return skip(
+                "a cgroup's quota of processors: it takes privileges, and a hierarchy that hands the controller down",
+            );
+        };
+        let store = quickstart();
+        let program = Program::spawn(cgroup.iamd(&serve(store.path(), &["--listen", "127.0.0.1:0"])), store);
+        let threads = metric(&program, "iamd_worker_threads");
+        assert_eq!(threads == 1.0, is_one, "{threads} threads for {quota}");
+    }
 }
