@@ -148,7 +148,8 @@ impl Source {
     ) -> Fingerprint {
         let (tree, walked) = self.look(told.filter(|_| trust == Trust::Events));
         let (entries, reach) = (tree.entries.as_slice(), Arc::clone(&tree.reach));
-        let known = std::mem::take(&mut self.known);
+        // Both at once: were this not to return, nothing would be known, and nothing counted from.
+        let (known, changed) = (std::mem::take(&mut self.known), self.changed.take());
         let is_empty = entries.is_empty();
         let mut reading = Reading {
             visitor,
@@ -158,7 +159,7 @@ impl Source {
             digest: Sha256::new(),
             before: known.into_iter().peekable(),
             known: Vec::with_capacity(entries.len()),
-            changed: self.changed.as_mut(),
+            changed,
         };
         for entry in entries {
             if !reading.entry(entry) {
@@ -166,9 +167,8 @@ impl Source {
             }
         }
         reading.known_up_to(None);
-        let Reading { visitor, bytes, digest, known, .. } = reading;
-        self.known = known;
-        self.tree = Some(tree);
+        let Reading { visitor, bytes, digest, known, changed, .. } = reading;
+        (self.known, self.changed, self.tree) = (known, changed, Some(tree));
         if is_empty {
             visitor.unreadable(empty(&self.directory).at(WHOLE_STORE));
         }
@@ -292,7 +292,7 @@ struct Reading<'v> {
     /// What is known now, up to the current path.
     known: Vec<Known>,
     /// Takes in what came, went, became another or is not known now.
-    changed: Option<&'v mut BTreeSet<Arc<str>>>,
+    changed: Option<BTreeSet<Arc<str>>>,
 }
 
 impl Reading<'_> {

@@ -32,7 +32,9 @@ impl Source {
     /// that may be more than a few files that can be read: then the store is to be read.
     pub fn changes(&mut self, told: &BTreeSet<PathBuf>) -> Option<Changes> {
         let now = (self.now)();
-        let looked_at = self.tree.as_mut()?.look_at(told, &self.directory, self.limits, now)?;
+        let mut looked_at = self.tree.as_mut()?.look_at(told, &self.directory, self.limits, now)?;
+        // Of these another write might not show, were it not told of.
+        looked_at.extend(self.known.iter().filter(|known| !known.stamp.rested).map(|known| known.path.to_string()));
         looked_at.iter().try_for_each(|path| self.look_again(path))?;
         let bytes = self.known.iter().map(|known| known.bytes).sum();
         if bytes > self.limits.store_bytes {

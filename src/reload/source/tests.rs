@@ -546,3 +546,14 @@ proptest! {
         }
     }
 }
+
+/// As after a write by a way of which the file system does not tell.
+#[test]
+fn what_was_written_just_before_it_was_read_is_read_again_untold() {
+    let (_base, root, mut source) = watched();
+    source.now = || SystemTime::UNIX_EPOCH;
+    source.fingerprint(Trust::Nothing);
+    source.mark();
+    fs::write(root.join("real/a.json"), "a").unwrap();
+    assert_eq!(changed(&mut source, &[]), Some(vec![("a.json".to_owned(), "a".to_owned())]));
+}
