@@ -120,7 +120,7 @@ impl Resources {
     }
 
     fn now(&self, arn: &str) -> Option<&Arc<Resource>> {
-        if self.later.is_empty() { self.by_arn.get(arn) } else { self.later.get(arn).or_else(|| self.by_arn.get(arn)) }
+        self.later.get(arn).or_else(|| self.by_arn.get(arn))
     }
 
     /// With others in the places of some; None if these are more than `most`, and more than a quarter of all.

@@ -40,6 +40,9 @@ impl Files {
 
     /// These files in the places of others, whose numbers they have.
     pub(super) fn with(&self, others: &[(u32, Arc<Linked>)]) -> Self {
+        if others.is_empty() {
+            return self.clone();
+        }
         let mut pages = self.pages.to_vec();
         for (number, file) in others {
             if let Some(page) = pages.get_mut(*number as usize / PAGE)

@@ -170,6 +170,16 @@ impl Fragment {
         self.groups.iter().map(|group| group.identity.names())
     }
 
+    /// Number of the set of a group, by its number; None if it has no policies.
+    pub(super) fn set_of_group(&self, group: u32) -> Option<u32> {
+        self.groups.get(group as usize)?.set
+    }
+
+    /// Whether other files may name something that it defines.
+    pub(super) fn is_named_by_others(&self) -> bool {
+        !(self.groups.is_empty() && self.managed_policies.is_empty())
+    }
+
     /// Account, ARN and name of each managed policy.
     pub(super) fn managed_policies(&self) -> impl Iterator<Item = (Option<AccountId>, &str, &str)> {
         self.managed_policies.iter().map(|policy| policy.identity.names())
@@ -211,7 +221,7 @@ impl Linked {
 
     /// What a group of the file has, by its number there.
     pub(super) fn sets_of_group(&self, group: u32) -> Option<Sets> {
-        self.sets.get(self.fragment.groups.get(group as usize)?.set? as usize).cloned()
+        self.sets.get(self.fragment.set_of_group(group)? as usize).cloned()
     }
 
     /// What a set as it is written comes to.

@@ -229,7 +229,7 @@ impl Loader {
         let patches: Vec<_> = others.iter().map(|file| file.read(options, before)).collect::<Option<_>>()?;
         let directory = patch(before, &patches)?;
         let mut all = Findings::new();
-        let is_other = |finding: &Finding| others.iter().any(|file| file.path == finding.file);
+        let is_other = |finding: &Finding| others.binary_search_by(|file| file.path.cmp(&finding.file)).is_ok();
         findings.iter().filter(|finding| !is_other(finding)).for_each(|finding| all.add(finding.clone()));
         patches.iter().flat_map(|patch| &patch.new.findings).for_each(|finding| all.add(finding.clone()));
         (!all.refuses(options.strict)).then(|| (directory, all.into_sorted()))

@@ -36,17 +36,27 @@ pub(super) struct Linker<'f> {
     faulty: Vec<usize>,
 }
 
-/// A file of which the sets of groups are not known yet.
+/// A file of which the sets of groups may not be known yet.
 #[derive(Clone)]
 pub(super) struct Half {
     /// By number of the set as it is written.
     sets: Vec<Sets>,
     boundaries: Vec<Option<Arc<PolicySet>>>,
-    /// Whether something else that it names comes to nothing.
+    /// Whether something that it names comes to nothing.
     is_faulty: bool,
 }
 
 impl Half {
+    /// Takes in what the groups have that its file names.
+    fn put_groups(&mut self, groups: Vec<(usize, Option<Sets>)>) {
+        for (number, sets) in groups {
+            self.is_faulty |= sets.is_none();
+            if let Some(slot) = self.sets.get_mut(number) {
+                *slot = sets.unwrap_or_default();
+            }
+        }
+    }
+
     pub(super) fn linked(self, file: &Arc<Fragment>) -> Linked {
         Linked::new(file, self.sets, self.boundaries)
     }
@@ -87,18 +97,19 @@ impl<'f> Linker<'f> {
 
     /// What a file comes to beside these; None if something that it names is not there.
     pub(super) fn link_beside(&self, file: &Arc<Fragment>, mut half: Half, others: &Files) -> Option<Arc<Linked>> {
-        for (set, slot) in file.sets.iter().zip(&mut half.sets) {
-            let WrittenSet::OfGroup(name) = set else { continue };
-            let at = self.group(file.names.get(*name as usize)?)?;
-            *slot = others.get(at.file)?.sets_of_group(at.index).unwrap_or_default();
-        }
+        half.put_groups(self.groups_of(file, |at| others.get(at.file)?.sets_of_group(at.index)));
         (!half.is_faulty).then(|| Arc::new(half.linked(file)))
     }
 
     pub(super) fn link(mut self) -> AllLinked {
         let mut halves: Vec<Half> = self.files.iter().map(|file| self.half(file)).collect();
         for (index, file) in self.files.iter().enumerate() {
-            self.link_groups(index, file, &mut halves);
+            let groups = self.groups_of(file, |at| sets_of_group(self.files, &halves, at));
+            let Some(half) = halves.get_mut(index) else { continue };
+            half.put_groups(groups);
+            if half.is_faulty {
+                self.faulty.push(index);
+            }
         }
         let linked = self.files.iter().zip(halves).map(|(file, half)| self.whole(file, half)).collect();
         self.report();
@@ -148,21 +159,22 @@ impl<'f> Linker<'f> {
         }
     }
 
-    /// The sets of the groups that a file names; also whether everything that it names is there.
-    fn link_groups(&mut self, index: usize, file: &Fragment, halves: &mut [Half]) {
-        let mut is_faulty = halves.get(index).is_some_and(|half| half.is_faulty);
-        for (set_number, set) in file.sets.iter().enumerate() {
-            let WrittenSet::OfGroup(name) = set else { continue };
-            let group = file.names.get(*name as usize).and_then(|name| self.group(name));
-            is_faulty |= group.is_none();
-            let set = group.and_then(|at| sets_of_group(self.files, halves, at)).unwrap_or_default();
-            if let Some(slot) = halves.get_mut(index).and_then(|half| half.sets.get_mut(set_number)) {
-                *slot = set;
-            }
-        }
-        if is_faulty {
-            self.faulty.push(index);
-        }
+    /// What the groups have that a file names, by number of the set as it is written; None of a group that is not there.
+    fn groups_of(
+        &self,
+        file: &Fragment,
+        sets_of_group: impl Fn(Location) -> Option<Sets>,
+    ) -> Vec<(usize, Option<Sets>)> {
+        let of_group = |set: &WrittenSet| match set {
+            WrittenSet::OfGroup(name) => Some(*name),
+            WrittenSet::Attached { .. } => None,
+        };
+        let named = file.sets.iter().enumerate().filter_map(|(number, set)| Some((number, of_group(set)?)));
+        let sets = |name: u32| {
+            let at = self.group(file.names.get(name as usize)?)?;
+            Some(sets_of_group(at).unwrap_or_default())
+        };
+        named.map(|(number, name)| (number, sets(name))).collect()
     }
 
     fn group(&self, name: &Name) -> Option<Location> {
@@ -231,6 +243,6 @@ fn references(file: &Fragment, kind: Kind, index: u32) -> &[WrittenReference] {
 }
 
 fn sets_of_group(files: &[Arc<Fragment>], halves: &[Half], at: Location) -> Option<Sets> {
-    let set = files.get(at.file as usize)?.groups.get(at.index as usize)?.set?;
+    let set = files.get(at.file as usize)?.set_of_group(at.index)?;
     halves.get(at.file as usize)?.sets.get(set as usize).cloned()
 }

@@ -57,7 +57,8 @@ type Numbered = Vec<(u32, Arc<Linked>)>;
 /// What the references come to of the files that are others, and of those that name something in them.
 fn relink(before: &Directory, patches: &[Patch<'_>]) -> Option<(Numbered, Common)> {
     let others: BTreeMap<u32, &Arc<Fragment>> = patches.iter().map(|patch| (patch.number, &patch.new)).collect();
-    let read = before.files.with(&not_linked(others.iter().map(|(number, file)| (*number, *file))));
+    let named = others.iter().filter(|(_, file)| file.is_named_by_others());
+    let read = before.files.with(&named.map(|(number, file)| (*number, not_linked(file))).collect::<Vec<_>>());
     let register = Register::of(&before.common, &read);
     let mut linker = Linker::beside(&before.common, &register);
     let reached =
@@ -67,21 +68,22 @@ fn relink(before: &Directory, patches: &[Patch<'_>]) -> Option<(Numbered, Common
     let halves: Vec<(u32, &Arc<Fragment>, Half)> =
         all.into_iter().map(|(number, file)| (number, file, linker.half(file))).collect();
     // What groups have is known then, also to those of these files who are in them.
-    let attached = halves.iter().map(|(number, file, half)| (*number, Arc::new(half.clone().linked(file))));
+    let with_groups = halves.iter().filter(|(_, file, _)| !file.groups.is_empty());
+    let attached = with_groups.map(|(number, file, half)| (*number, Arc::new(half.clone().linked(file))));
     let files = before.files.with(&attached.collect::<Vec<_>>());
     let linked = halves.into_iter().map(|(number, file, half)| Some((number, linker.link_beside(file, half, &files)?)));
     let linked = linked.collect::<Option<_>>()?;
     Some((linked, common(before, patches, linker)?))
 }
 
-fn not_linked<'f>(files: impl Iterator<Item = (u32, &'f Arc<Fragment>)>) -> Numbered {
-    files.map(|(number, file)| (number, Arc::new(Linked::new(file, Vec::new(), Vec::new())))).collect()
+fn not_linked(file: &Arc<Fragment>) -> Arc<Linked> {
+    Arc::new(Linked::new(file, Vec::new(), Vec::new()))
 }
 
 /// The numbers of the files that name a policy or group that may be another now.
 fn reached(before: &Directory, patches: &[Patch<'_>]) -> Vec<u32> {
     let changed = || patches.iter().map(|patch| &*patch.new);
-    if changed().all(|file| file.groups.is_empty() && file.managed_policies.is_empty()) {
+    if !changed().any(Fragment::is_named_by_others) {
         return Vec::new();
     }
     let namers = before.common.namers.get_or_init(|| Namers::of(&before.files));
