@@ -302,19 +302,15 @@ pub struct Role<'a> {
 struct Finder {
     files: Files,
     of: fn(&Fragment) -> &Principals,
-    /// Where the records of each file start, in units over all files; and where those of the last one end.
+    /// Where the records of each file start, in units over all files.
     bases: Arc<[u32]>,
+    /// Where those of the last one end.
+    end: u32,
     /// 0: nothing.
     slots: Arc<[u32]>,
     /// The bits of a slot that are a place, plus one.
     place_mask: u32,
     len: usize,
-}
-
-/// The bits that places take, of files whose records start and end there.
-fn place_mask(bases: &[u32]) -> u32 {
-    let end = bases.last().copied().unwrap_or_default();
-    u32::MAX.checked_shr(end.leading_zeros()).unwrap_or_default()
 }
 
 impl Default for Finder {
@@ -325,13 +321,14 @@ impl Default for Finder {
 
 impl Finder {
     fn new(files: Files, of: fn(&Fragment) -> &Principals, by_name: &Table<Location>) -> Self {
-        let mut total = 0_u32;
-        let end = |file: &Arc<Linked>| {
-            total = total.saturating_add(of(&file.fragment).units());
-            total
+        let mut end = 0_u32;
+        let base = |file: &Arc<Linked>| {
+            let base = end;
+            end = end.saturating_add(of(&file.fragment).units());
+            base
         };
-        let bases: Arc<[u32]> = [0].into_iter().chain(files.iter().map(end)).collect();
-        let place_mask = place_mask(&bases);
+        let bases: Arc<[u32]> = files.iter().map(base).collect();
+        let place_mask = u32::MAX.checked_shr(end.leading_zeros()).unwrap_or_default();
         let place = |at: Location| {
             let start = of(&files.get(at.file)?.fragment).starts.get(at.index as usize)?;
             Some(bases.get(at.file as usize)?.saturating_add(*start) + 1)
@@ -341,39 +338,42 @@ impl Finder {
             Some(tag.bits() & !place_mask | place(at)?)
         };
         let slots = by_name.slots().map(|taken| slot(taken).unwrap_or_default()).collect();
-        Self { files, of, bases, slots, place_mask, len: by_name.len() }
+        Self { files, of, bases, end, slots, place_mask, len: by_name.len() }
     }
 
     /// Of the same names in the same files, some of which are others: of these, the numbers. None if more places are needed than
     /// slots have room for.
     fn after(&self, files: Files, changed: &[u32]) -> Option<Self> {
-        let Self { of, place_mask, len, .. } = *self;
+        let Self { of, mut end, place_mask, len, .. } = *self;
         let stays = |number: &u32| {
             let both = files.get(*number).zip(self.files.get(*number));
             both.is_some_and(|(new, old)| of(&new.fragment).lie_like(of(&old.fragment)))
         };
         let (mut bases, mut slots) = (Arc::clone(&self.bases), Arc::clone(&self.slots));
         if !changed.iter().all(stays) {
-            bases = self.bases_in(&files, changed);
-            // The last one is where all of them end.
-            bases.last().filter(|end| **end <= place_mask)?;
+            (bases, end) = self.bases_in(&files, changed);
+            if end > place_mask {
+                return None;
+            }
             let moved = |slot: &u32| if *slot == 0 { Some(0) } else { self.moved(*slot, &files, &bases, changed) };
             slots = self.slots.iter().map(moved).collect::<Option<_>>()?;
         }
-        Some(Self { files, of, bases, slots, place_mask, len })
+        Some(Self { files, of, bases, end, slots, place_mask, len })
     }
 
-    fn bases_in(&self, files: &Files, changed: &[u32]) -> Arc<[u32]> {
-        let mut bases = Vec::with_capacity(self.bases.len());
-        let mut base = 0_u32;
-        bases.push(base);
-        for (number, range) in (0..).zip(self.bases.windows(2)) {
+    /// Where the records of each of these files start, and where those of the last one end.
+    fn bases_in(&self, files: &Files, changed: &[u32]) -> (Arc<[u32]>, u32) {
+        let mut end = 0_u32;
+        let ends = self.bases.iter().skip(1).chain([&self.end]);
+        let base = |(number, (start, stop)): (u32, (&u32, &u32))| {
+            let base = end;
             let other = changed.binary_search(&number).ok().and_then(|_| files.get(number));
-            let before = range.last().zip(range.first()).map_or(0, |(end, start)| end.saturating_sub(*start));
-            base = base.saturating_add(other.map_or(before, |file| (self.of)(&file.fragment).units()));
-            bases.push(base);
-        }
-        bases.into()
+            let units = other.map_or(stop.saturating_sub(*start), |file| (self.of)(&file.fragment).units());
+            end = end.saturating_add(units);
+            base
+        };
+        let bases = (0..).zip(self.bases.iter().zip(ends)).map(base).collect();
+        (bases, end)
     }
 
     /// A slot where its record lies in these files.
