@@ -24,7 +24,7 @@ use entry::Entry;
 pub use entry::explanation_bytes;
 pub use key::{Key, Keys};
 pub use table::Place;
-use table::{Put, Table};
+use table::{Put, Set, Table};
 
 /// A bounded map from whole requests to outcomes. Readers never wait.
 ///
@@ -151,10 +151,13 @@ impl DecisionCache {
         if cost > self.largest_entry_bytes() {
             return self.forget(key);
         }
-        // Who would be the first in its part of the table is let in.
-        let came_before = || self.table.set(key.place).is_none_or(|set| set.came_before(key.place));
-        if !self.reserve(cost) && (!came_before() || !self.make_room(cost)) {
-            return self.forget(key);
+        if !self.reserve(cost) {
+            let set = self.table.set(key.place);
+            // Who would be the first in its part of the table is let in.
+            let came_before = set.is_none_or(|set| set.came_before(key.place));
+            if !came_before || !self.make_room(cost) {
+                return self.forget_in(set, key);
+            }
         }
         let set = self.table.set_or_allocate(key.place);
         let sets_wanted = match set.map(|set| set.put(key, entry::new(key, outcome))) {
@@ -196,7 +199,11 @@ impl DecisionCache {
 
     /// What was not remembered must not leave an older outcome behind.
     fn forget(&self, key: &Key<'_>) {
-        if let Some(old) = self.table.set(key.place).and_then(|set| set.remove(key)) {
+        self.forget_in(self.table.set(key.place), key);
+    }
+
+    fn forget_in(&self, set: Option<&Set>, key: &Key<'_>) {
+        if let Some(old) = set.and_then(|set| set.remove(key)) {
             self.count_evicted(&old);
         }
     }

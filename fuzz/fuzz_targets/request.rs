@@ -64,7 +64,7 @@ fn together(data: &[u8], limits: &RequestLimits) {
     for message in messages {
         let key = FORGETFUL.cache.key(message);
         let alone = decide::decide(&FORGETFUL, limits, &key).map(|answer| answer.outcome.decision);
-        let together = decider.decide(&keys.of(message)).map(|answer| answer.outcome.decision);
+        let together = decider.answer(&keys.of(message)).map(|answer| answer.outcome.decision);
         let told = |decided: Result<_, Refusal>| decided.map_err(|refusal| refusal.status().message().to_owned());
         assert_eq!(told(alone), told(together));
     }

@@ -18,9 +18,9 @@ pub struct Decider<'s, 'm> {
     caller: LastCaller<'s, 'm>,
 }
 
-/// Decides one request, see [`Decider::decide`].
+/// Answers one request, see [`Decider::answer`].
 pub fn decide(active: &Active, limits: &RequestLimits, key: &Key<'_>) -> Result<Answer, Refusal> {
-    Decider::new(active, limits).decide(key)
+    Decider::new(active, limits).answer(key)
 }
 
 impl<'s, 'm> Decider<'s, 'm> {
@@ -39,12 +39,15 @@ impl<'s, 'm> Decider<'s, 'm> {
         self.limits
     }
 
-    /// What was decided for the message of this key is known by its bytes. Else, what is usual is read as it lies there; what is not,
-    /// and what is wrong, is read as prost does.
+    /// What was decided for the message of this key is known by its bytes; else it is decided.
+    pub fn answer(&mut self, key: &Key<'m>) -> Result<Answer, Refusal> {
+        let known = self.active.cache.get(key);
+        known.map_or_else(|| self.decide(key), |outcome| Ok(Answer::remembered(outcome)))
+    }
+
+    /// What the cache does not know is decided, and remembered. What is usual is read as it lies in the message; what is not, and
+    /// what is wrong, is read as prost does.
     pub fn decide(&mut self, key: &Key<'m>) -> Result<Answer, Refusal> {
-        if let Some(outcome) = self.active.cache.get(key) {
-            return Ok(Answer::remembered(outcome));
-        }
         let mut view = RequestView::default();
         if view.read(key.message(), self.maker.context()).is_none() {
             return self.decide_unusual(key, None);
@@ -188,7 +191,7 @@ mod tests {
                 let alone = asked(&forgets, message);
                 prop_assert_eq!(asked(&remembers, message), alone.clone(), "{:?}", message);
                 for (keys, decider) in &mut deciders {
-                    let answer = decider.decide(&keys.of(message)).ok();
+                    let answer = decider.answer(&keys.of(message)).ok();
                     prop_assert_eq!(answer.map(|it| it.outcome), alone.clone(), "together: {:?}", message);
                 }
             }

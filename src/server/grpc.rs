@@ -87,20 +87,19 @@ impl Authorization {
         Decider::new(active, &self.limits)
     }
 
-    /// The key of a request's message in, what was decided out. What the cache knows of it may be `known` already.
+    /// The key of a request's message in, and what the cache has of it; what was decided out.
     fn answer<'m>(
         &self,
         decider: &mut Decider<'_, 'm>,
         key: &Key<'m>,
-        known: Option<Outcome>,
+        known: impl FnOnce() -> Option<Outcome>,
         asked: Asked<'_>,
     ) -> Result<Answer, Refusal> {
         let answered = guarded(|| {
-            let answer = match (&self.state.decision_log, &asked.hearers.origin, known) {
-                // Looked up again, in the time that the log tells.
-                (Some(log), Some(origin), _) => logging::decide(log, decider, key, origin, asked.place)?,
-                (_, _, Some(outcome)) => Answer::remembered(outcome),
-                (_, _, None) => decider.decide(key)?,
+            let answer = match (&self.state.decision_log, &asked.hearers.origin) {
+                // Looked up in the time that the log tells, whether it was before or not.
+                (Some(log), Some(origin)) => logging::decide(log, decider, key, origin, asked.place)?,
+                _ => known().map_or_else(|| decider.decide(key), |outcome| Ok(Answer::remembered(outcome)))?,
             };
             if let Some(notes) = &asked.hearers.notes {
                 notes.decided(decider.active(), &answer);
@@ -216,7 +215,9 @@ impl<B: RequestBody> Unary<B> {
         let active = self.authorization.engine.load();
         let asked = Asked { hearers: &self.hearers, place: Place::Alone };
         let mut decider = self.authorization.decider(&active);
-        let answer = self.authorization.answer(&mut decider, &Key::at(place, &message), None, asked);
+        let key = Key::at(place, &message);
+        let known = || active.cache.get(&key);
+        let answer = self.authorization.answer(&mut decider, &key, known, asked);
         let answer = answer.map_err(|refusal| refusal.status())?;
         self.authorization.state.metrics.decided(&answer);
         Poll::Ready(Ok(answers::with(&answer.outcome, active.snapshot.version, Form::Framed, Bytes::clone)))
@@ -306,7 +307,7 @@ impl Deciding {
         for (key, known) in keys.iter().zip(cache.get_all(&keys)) {
             let asked = Asked { hearers, place: Place::Batch(self.decided) };
             self.decided = self.decided.saturating_add(1);
-            let answer = authorization.answer(&mut decider, key, known, asked);
+            let answer = authorization.answer(&mut decider, key, || known, asked);
             let answer = answer.inspect(|answer| tally.decided(answer));
             put_result(answer, self.active.snapshot.version, &mut self.out)?;
         }
@@ -526,7 +527,7 @@ impl<B: RequestBody> Answers<B> {
             let answer = match request {
                 Ok(_) => {
                     let asked = Asked { hearers: &self.hearers, place: Place::Stream(*id) };
-                    let answer = self.authorization.answer(&mut decider, key, known, asked);
+                    let answer = self.authorization.answer(&mut decider, key, || known, asked);
                     answer.inspect(|answer| tally.decided(answer))
                 }
                 Err(invalid) => {

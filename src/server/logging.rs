@@ -42,7 +42,7 @@ pub(super) fn decide<'m>(
     let active = decider.active();
     let answer = match explained.as_deref() {
         Some(other) => decide::decide(active, decider.limits(), &active.cache.key(other))?,
-        None => decider.decide(key)?,
+        None => decider.answer(key)?,
     };
     let Answer { outcome, cache, .. } = &answer;
     let made = Made { outcome, cache: *cache, snapshot: &active.snapshot, message, origin, place };
