@@ -108,7 +108,7 @@ struct Texts<'a> {
 
 impl<'a> Texts<'a> {
     fn of(message: &'a [u8]) -> Self {
-        Self { message, whole: std::str::from_utf8(message).ok() }
+        Self { message, whole: simdutf8::basic::from_utf8(message).ok() }
     }
 
     /// A part of the message as text; None if it is none.
