@@ -167,7 +167,12 @@ pub(super) mod tests {
     impl Pieces {
         /// One message in its frame, come at once.
         pub(in crate::server) fn of(message: &[u8]) -> Self {
-            Self([frame(message).freeze()].into())
+            Self::of_each([message])
+        }
+
+        /// Each message in its frame.
+        pub(in crate::server) fn of_each(messages: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+            Self(messages.into_iter().map(|message| frame(message.as_ref()).freeze()).collect())
         }
     }
 
