@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 mod unix;
 
@@ -197,15 +197,16 @@ impl Incoming {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Whether there is a place. Where none is free, one that never made a call gives way, unless too many are still about
-    /// to do so.
+    /// Whether there is a place. Where none is free, one that never made a call or is quiet gives way, unless too many are
+    /// still about to do so.
     fn enter(&mut self) -> bool {
         let connections = &self.state.connections;
         if connections.enter() {
             return true;
         }
         self.state.metrics.shed(Shed::Connections);
-        let replaced = connections.held() < connections.limit() + MOST_LEAVING && self.silent.send_oldest_away();
+        let replaced =
+            connections.held() < connections.limit() + MOST_LEAVING && self.silent.send_one_away(Instant::now());
         if replaced {
             connections.enter_always();
         }
@@ -226,7 +227,7 @@ impl Incoming {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     // What is missing are file descriptors, most likely.
-                    let freed = self.silent.send_oldest_away();
+                    let freed = self.silent.send_one_away(Instant::now());
                     tracing::warn!(%error, freed, "cannot accept connections; trying again soon");
                     self.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
                 }

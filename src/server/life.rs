@@ -58,6 +58,15 @@ impl Use {
     fn is_in_use(&self) -> bool {
         Arc::strong_count(&self.open) > 1
     }
+
+    fn has_called(&self) -> bool {
+        self.called.load(Ordering::Relaxed)
+    }
+
+    /// Of one that is sent away: whoever has called may be about to call again, and is told to do that elsewhere.
+    fn grace(&self, grace: Duration) -> Grace {
+        if self.has_called() { Grace::For(grace) } else { Grace::None }
+    }
 }
 
 /// When a connection that takes no more calls is closed.
@@ -75,7 +84,7 @@ pub enum Grace {
 pub async fn end_of_calls(limits: ConnectionLimits, usage: Arc<Use>, stopped: impl Future<Output = ()>) -> Grace {
     tokio::select! {
         () = stopped => Grace::Unlimited,
-        () = usage.is_sent_away() => Grace::None,
+        () = usage.is_sent_away() => usage.grace(limits.grace),
         () = age(limits.age) => Grace::For(limits.grace),
         () = idleness(limits.idle_timeout, &usage) => Grace::For(limits.grace),
     }
@@ -119,47 +128,93 @@ async fn idleness(limit: Option<Duration>, usage: &Use) {
     }
 }
 
-/// The connections that have not made a call yet. Where all places are taken, a newcomer gets that of the oldest of them,
-/// of one that has not even introduced itself if there is such: whoever opens connections for their own sake takes
-/// places from himself.
+/// How long a connection makes no call before a newcomer may have its place.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// So many that have called are looked at for a newcomer: whoever opens connections fast must not make that expensive.
+const LOOKS: usize = 16;
+
+/// The connections that have not made a call yet, or not for a while. Where all places are taken, a newcomer gets that of the
+/// oldest that never called, of one that has not even introduced itself if there is such; else that of one that is quiet.
+/// Whoever opens connections for their own sake takes places from himself.
 #[derive(Debug, Default)]
 pub struct Silent {
     /// The oldest first.
     newcomers: VecDeque<Weak<Use>>,
     /// Those that have introduced themselves, as far as is known: the oldest first.
     greeted: VecDeque<Weak<Use>>,
+    /// Those that have called, as far as is known: what was not looked at for the longest time is first.
+    callers: VecDeque<Caller>,
+}
+
+/// A connection that has called.
+#[derive(Debug)]
+struct Caller {
+    usage: Weak<Use>,
+    /// How many calls there were when it was looked at, and since when there were no others.
+    calls: u64,
+    since: Instant,
 }
 
 impl Silent {
     /// A connection has been opened; `most` can be open at a time.
     pub fn add(&mut self, usage: &Arc<Use>, most: usize) {
-        // Those that have called or gone leave when they are met; before there are twice as many as there can be, all of
-        // them.
-        if self.newcomers.len() + self.greeted.len() >= most.saturating_mul(2) {
+        // Those that have gone leave when they are met; before there are twice as many as there can be, all of them.
+        if self.newcomers.len() + self.greeted.len() + self.callers.len() >= most.saturating_mul(2) {
             for queue in [&mut self.newcomers, &mut self.greeted] {
-                queue.retain(|usage| silent(usage).is_some());
+                queue.retain(|usage| usage.strong_count() > 0);
             }
+            self.callers.retain(|caller| caller.usage.strong_count() > 0);
         }
         self.newcomers.push_back(Arc::downgrade(usage));
     }
 
     /// Closes one; false if there is none.
-    pub fn send_oldest_away(&mut self) -> bool {
+    pub fn send_one_away(&mut self, now: Instant) -> bool {
+        self.send_newcomer_away(now) || self.send_greeted_away(now) || self.send_quiet_away(now)
+    }
+
+    fn send_newcomer_away(&mut self, now: Instant) -> bool {
         while let Some(oldest) = self.newcomers.pop_front() {
-            match silent(&oldest) {
+            match oldest.upgrade() {
+                Some(usage) if usage.has_called() => self.watch(oldest, now),
                 Some(usage) if usage.greeted.load(Ordering::Relaxed) => self.greeted.push_back(oldest),
                 Some(usage) => return usage.send_away(),
                 None => {}
             }
         }
-        let oldest = std::iter::from_fn(|| self.greeted.pop_front()).find_map(|oldest| silent(&oldest));
-        oldest.is_some_and(|usage| usage.send_away())
+        false
     }
-}
 
-/// It, if it is still there and has not made a call.
-fn silent(usage: &Weak<Use>) -> Option<Arc<Use>> {
-    usage.upgrade().filter(|usage| !usage.called.load(Ordering::Relaxed))
+    fn send_greeted_away(&mut self, now: Instant) -> bool {
+        while let Some(oldest) = self.greeted.pop_front() {
+            match oldest.upgrade() {
+                Some(usage) if usage.has_called() => self.watch(oldest, now),
+                Some(usage) => return usage.send_away(),
+                None => {}
+            }
+        }
+        false
+    }
+
+    fn watch(&mut self, usage: Weak<Use>, now: Instant) {
+        self.callers.push_back(Caller { usage, calls: 0, since: now });
+    }
+
+    fn send_quiet_away(&mut self, now: Instant) -> bool {
+        for _ in 0..LOOKS.min(self.callers.len()) {
+            let Some(mut caller) = self.callers.pop_front() else { break };
+            let Some(usage) = caller.usage.upgrade() else { continue };
+            let calls = usage.calls.load(Ordering::Relaxed);
+            if calls != caller.calls || usage.is_in_use() {
+                (caller.calls, caller.since) = (calls, now);
+            } else if now.saturating_duration_since(caller.since) >= QUIET {
+                return usage.send_away();
+            }
+            self.callers.push_back(caller);
+        }
+        false
+    }
 }
 
 #[cfg(test)]
@@ -206,10 +261,56 @@ mod tests {
         let [_, second, third, fourth] = uses.try_into().unwrap();
         drop(second);
         third.note_greeting();
-        assert!(silent.send_oldest_away());
+        let now = Instant::now();
+        assert!(silent.send_one_away(now));
         fourth.sent_away.notified().await;
-        assert!(silent.send_oldest_away());
+        assert!(silent.send_one_away(now));
         third.sent_away.notified().await;
-        assert!(!silent.send_oldest_away());
+        assert!(!silent.send_one_away(now));
+    }
+
+    #[tokio::test]
+    async fn where_all_have_called_a_quiet_one_goes() {
+        let mut silent = Silent::default();
+        let [quiet, busy, late] = std::array::from_fn(|_| Arc::new(Use::default()));
+        for usage in [&quiet, &busy, &late] {
+            silent.add(usage, 4);
+            usage.note_calls();
+        }
+        let start = Instant::now();
+        let call = busy.open();
+        assert!(!silent.send_one_away(start), "all have called a moment ago");
+        assert!(!silent.send_one_away(start + QUIET / 2));
+        late.note_calls();
+        assert!(!silent.send_one_away(start + QUIET - TICK));
+        assert!(silent.send_one_away(start + QUIET));
+        quiet.sent_away.notified().await;
+        assert_eq!(quiet.grace(TICK), Grace::For(TICK), "it is told");
+        assert!(!silent.send_one_away(start + QUIET), "one calls, one has just called");
+        assert!(silent.send_one_away(start + QUIET * 2));
+        late.sent_away.notified().await;
+        drop(call);
+        assert!(!silent.send_one_away(start + QUIET * 3 - TICK));
+        assert!(silent.send_one_away(start + QUIET * 3));
+        busy.sent_away.notified().await;
+    }
+
+    #[test]
+    fn a_newcomer_costs_a_few_looks() {
+        let mut silent = Silent::default();
+        let uses: Vec<Arc<Use>> = (0..3 * LOOKS).map(|_| Arc::default()).collect();
+        for usage in &uses {
+            silent.add(usage, uses.len());
+            usage.note_calls();
+        }
+        let start = Instant::now();
+        let looked_at = |silent: &Silent| silent.callers.iter().filter(|caller| caller.calls > 0).count();
+        for asked in 1..4 {
+            assert!(!silent.send_one_away(start));
+            assert_eq!(looked_at(&silent), asked * LOOKS);
+        }
+        drop(uses);
+        assert!(!silent.send_one_away(start + QUIET));
+        assert_eq!(silent.callers.len(), 2 * LOOKS, "who has gone is forgotten");
     }
 }
