@@ -7,7 +7,7 @@
 #   POLICIES            the store iamd serves       REQUESTS      requests of a run (200000)
 #   SERVER_CORE         core of the server (0)      WARM_UP       requests before a run, not counted (20000)
 #   LOAD_CORE           core of h2load (1)          CONNECTIONS, STREAMS   8 x 32
-#   MIN_CPU             least share of its core that the server must use for a run to count, in per cent (80)
+#   MIN_CPU             least share of its core that the server must use for a run to count, in per cent (95)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ NULL=${NULL:-loadtest/null/target/release/iamd-null}
 POLICIES=${POLICIES:-examples/quickstart/store}
 ROUNDS=${ROUNDS:-5} REQUESTS=${REQUESTS:-200000} WARM_UP=${WARM_UP:-20000}
 CONNECTIONS=${CONNECTIONS:-8} STREAMS=${STREAMS:-32}
-SERVER_CORE=${SERVER_CORE:-0} LOAD_CORE=${LOAD_CORE:-1} MIN_CPU=${MIN_CPU:-80}
+SERVER_CORE=${SERVER_CORE:-0} LOAD_CORE=${LOAD_CORE:-1} MIN_CPU=${MIN_CPU:-95}
 
 # Ports of their own: a running iamd is left alone.
 IAMD_ADDRESS=127.0.0.1:50151 ADMIN_ADDRESS=127.0.0.1:9191 NULL_ADDRESS=127.0.0.1:50161

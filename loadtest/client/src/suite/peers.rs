@@ -41,8 +41,8 @@ pub struct PeersArgs {
 /// `iamd-new` is iamd with every request new: the others remember no decisions either.
 const PEERS: [&str; 5] = ["iamd", "iamd-new", "cerbos", "opa", "cedar"];
 
-/// Throughput, and the latency of a single caller.
-const SHAPES: [(&str, usize, usize); 2] = [("peers", 8, 8), ("peers-single", 1, 1)];
+/// Throughput, with few calls under way and with as many as of the first row of the suite, and the latency of a single caller.
+const SHAPES: [(&str, usize, usize); 3] = [("peers", 8, 8), ("peers-wide", 8, 32), ("peers-single", 1, 1)];
 
 pub fn run(args: &PeersArgs) -> Result<(), String> {
     if let Some(unknown) = args.peers.iter().find(|name| !PEERS.contains(&name.as_str())) {

@@ -67,8 +67,8 @@ const UNARY: Row = Row {
     rate: None,
     warm_up: 2000,
 };
-const SIDECAR: Row = Row { streams: 1, saturates: false, ..UNARY };
-const SINGLE: Row = Row { connections: 1, ..SIDECAR };
+const SIDECAR: Row = Row { streams: 1, ..UNARY };
+const SINGLE: Row = Row { connections: 1, saturates: false, ..SIDECAR };
 const BATCH: Row = Row { method: Method::Batch, streams: 2, ..UNARY };
 const CALLER: Row = Row { in_a_row: 100, ..BATCH };
 const STREAM: Row = Row { method: Method::Stream, streams: 1, ..UNARY };
