@@ -154,9 +154,12 @@ impl DecisionCache {
         if !self.reserve(cost) {
             let set = self.table.set(key.place);
             // Who would be the first in its part of the table is let in.
-            let came_before = set.is_none_or(|set| set.came_before(key.place));
-            if !came_before || !self.make_room(cost) {
+            if !set.is_none_or(|set| set.came_before(key.place)) {
                 return self.forget_in(set, key);
+            }
+            // By now, the key may belong into another set.
+            if !self.make_room(cost) {
+                return self.forget(key);
             }
         }
         let set = self.table.set_or_allocate(key.place);
