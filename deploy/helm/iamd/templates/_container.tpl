@@ -70,13 +70,10 @@ volumeMounts:
 {{- end -}}
 {{- end }}
 
-{{/* A sidecar serves its pod; the others everybody whom TLS, or who installs the chart, lets in. */}}
+{{/* A sidecar serves its pod; the others everybody whom TLS, or who installs the chart, lets in (refused.yaml). */}}
 {{- define "iamd.args" -}}
 {{- $alone := ne .Values.kind "Sidecar" -}}
 {{- $tls := .Values.tls.secretName -}}
-{{- if and $alone (not $tls) (not .Values.grpc.insecure) -}}
-{{- fail "iamd: without TLS whoever reaches the port can ask as anyone: set `tls.secretName`, or `grpc.insecure: true`" -}}
-{{- end -}}
 - serve
 - --policies={{ .Values.policies.mountPath }}
 - --listen={{ if $alone }}0.0.0.0{{ else }}127.0.0.1{{ end }}:{{ .Values.grpc.port }}
@@ -85,9 +82,9 @@ volumeMounts:
 - --insecure-listen
 {{- end }}
 {{- if .Values.admin.tls }}
-{{- if not $tls }}{{ fail "iamd: admin.tls uses the certificate of `tls.secretName`, which is not set" }}{{ end }}
 - --admin-tls-cert=/tls/tls.crt
 - --admin-tls-key=/tls/tls.key
+- --admin-tls-min-version={{ .Values.tls.minVersion }}
 {{- end }}
 {{- if $tls }}
 - --listen=unix:/run/iamd/iamd.sock
