@@ -178,6 +178,17 @@ fn the_runbook_has_an_entry_for_each_alert() {
 }
 
 #[test]
+fn the_page_on_metrics_has_each_alert() {
+    let page = read("docs/metrics.md");
+    let section = page.split_once("\n## Worth an alert\n").unwrap().1;
+    let (with_rule, without) = section.split_once("\nThere is none for these").unwrap();
+    let names = |text| words(text, "Iamd").map(str::to_owned).collect::<BTreeSet<_>>();
+    let rules = alerts().into_iter().collect();
+    assert_eq!(names(with_rule), rules, "left: docs/metrics.md, right: the rules");
+    assert!(names(without).is_subset(&rules), "docs/metrics.md has {:?}", names(without));
+}
+
+#[test]
 fn json_is_json() {
     let files = files();
     let json: Vec<_> = files.iter().filter(|(path, _)| path.ends_with(".json")).collect();
