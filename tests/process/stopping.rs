@@ -104,9 +104,7 @@ async fn a_peer_that_never_reads_does_not_hold_up_the_end() {
     client(&program).await.is_authorized(alice_reads()).await.unwrap();
     program.signal("TERM");
     assert_eq!(program.logged("stopped at --drain-timeout: calls were cut off")["in_flight"], 1);
-    let (code, took) = program.ended();
-    assert_eq!(code, 0);
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    program.ended_at(Duration::from_millis(500));
     connection.await.unwrap();
 }
 
@@ -142,9 +140,7 @@ async fn peers_that_are_half_way_do_not_hold_up_the_end() {
     }
     program.signal("TERM");
     program.logged("stopped at --drain-timeout: calls were cut off");
-    let (code, took) = program.ended();
-    assert_eq!(code, 0);
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    program.ended_at(Duration::from_millis(700));
     deaf.join().unwrap();
 }
 

@@ -99,14 +99,15 @@ async fn a_call_in_flight_is_finished() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_ends_at_the_deadline_whatever_peers_do() {
-    let flags = ["--drain-delay", "0s", "--drain-timeout", "300ms", "--request-timeout", "1h"];
+    // The delay is a part of it: were it not, the end would come 1.2 s too late.
+    let flags = ["--drain-delay", "1200ms", "--drain-timeout", "1300ms", "--request-timeout", "1h"];
     let mut program = Program::start(&flags);
     let (_held, messages) = mpsc::channel::<v1::IsAuthorizedRequest>(1);
     let call = tokio::spawn(slow_call(channel(&program).await, messages));
     eventually("a call in flight", || program.get("/metrics").1.contains("iamd_requests_in_flight 1\n")).await;
     program.signal("TERM");
     assert_eq!(program.logged("stopped at --drain-timeout: calls were cut off")["in_flight"], 1);
-    ended_soon(&mut program);
+    program.ended_at(Duration::from_millis(1_300));
     call.await.unwrap().unwrap_err();
 }
 

@@ -1,5 +1,6 @@
 //! The real program: `iamd serve` on free ports, and what it says.
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -46,6 +47,8 @@ pub struct Program {
     lines: Receiver<String>,
     pub grpc: Vec<String>,
     pub admin: String,
+    /// When the last signal was sent; until there is one, when it was started.
+    signalled: Cell<Instant>,
     _store: tempfile::TempDir,
 }
 
@@ -82,7 +85,8 @@ impl Program {
                 drop(sender.send(line));
             }
         });
-        Self { child, lines, grpc: Vec::new(), admin: String::new(), _store: store }
+        let signalled = Cell::new(Instant::now());
+        Self { child, lines, grpc: Vec::new(), admin: String::new(), signalled, _store: store }
     }
 
     pub fn wait_until_serving(&mut self) {
@@ -115,19 +119,29 @@ impl Program {
     }
 
     pub fn signal(&self, name: &str) {
+        self.signalled.set(Instant::now());
         assert!(Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap().success());
     }
 
-    /// Waits for the end: exit code, and how long it took.
+    /// Waits for the end: exit code, and how long after the last signal it came.
     pub fn ended(&mut self) -> (i32, Duration) {
-        let started = Instant::now();
+        let asked = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return (status.code().unwrap_or(-1), started.elapsed());
+                return (status.code().unwrap_or(-1), self.signalled.get().elapsed());
             }
-            assert!(started.elapsed() < PATIENCE, "the program does not end");
+            assert!(asked.elapsed() < PATIENCE, "the program does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits for an end at `--drain-timeout`, counted from the signal: not sooner, and not a second later. Of that second the
+    /// service may take 0.45 s; the rest is for a busy machine.
+    pub fn ended_at(&mut self, drain_timeout: Duration) {
+        let (code, took) = self.ended();
+        assert_eq!(code, 0);
+        let promised = drain_timeout..drain_timeout + Duration::from_secs(1);
+        assert!(promised.contains(&took), "{took:?} after the signal, not within {promised:?}");
     }
 
     /// The most memory that it ever had at a time.

@@ -244,9 +244,7 @@ async fn a_reader_that_is_gone_costs_the_log_and_no_answer() {
     log.program.signal("TERM");
     let stopped = log.program.logged("decisions were not logged: the decision log took too long at the end");
     assert!(stopped["unwritten"].as_u64().unwrap() > 0);
-    let (code, took) = log.program.ended();
-    assert_eq!(code, 0);
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    log.program.ended_at(Duration::from_millis(500));
 }
 
 #[tokio::test(flavor = "multi_thread")]
