@@ -17,11 +17,12 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 use crate::operator::{alice_reads, client, metric, quickstart, serve};
-use crate::program::{Program, iamd, unix, without_settings};
+use crate::program::{Program, iamd, without_settings};
 
 mod clock;
 mod crowd;
 mod descriptors;
+mod killed;
 mod memory;
 
 const MIB: u64 = 1 << 20;
@@ -394,58 +395,4 @@ async fn too_few_file_descriptors() {
     })
     .await;
     becomes(&program, "iamd_connections", 0.0).await;
-}
-
-/// Asks until it is answered, for at most ten seconds: how often it was not.
-async fn asks_until_answered(client: &mut Client<Channel>) -> u32 {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut failed = 0;
-    while let Err(status) = client.is_authorized(alice_reads()).await {
-        assert!(Instant::now() < deadline, "{status}");
-        failed += 1;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    failed
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_under_load_and_started_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("iamd.sock");
-    let serving = |tcp: &str| {
-        let store = quickstart();
-        let address = unix(&path);
-        let command = iamd(&serve(store.path(), &["--listen", tcp, "--listen", &address]));
-        Program::spawn(command, store)
-    };
-    let mut program = serving("127.0.0.1:0");
-    let address = program.grpc[0].clone();
-    let stop = Arc::new(AtomicBool::new(false));
-    let callers: Vec<_> = [format!("http://{address}"), unix(&path)]
-        .into_iter()
-        .map(|address| {
-            let stop = Arc::clone(&stop);
-            tokio::spawn(async move {
-                let mut client = Client::connect(address).await.unwrap();
-                let mut failed = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    failed += asks_until_answered(&mut client).await;
-                }
-                failed
-            })
-        })
-        .collect();
-    for _ in 0..3 {
-        becomes(&program, "iamd_connections", 2.0).await;
-        program.signal("KILL");
-        program.ended();
-        assert!(path.exists(), "its file is left behind");
-        program = serving(&address);
-        assert_eq!(program.grpc[0], address);
-    }
-    becomes(&program, "iamd_connections", 2.0).await;
-    stop.store(true, Ordering::Relaxed);
-    for caller in callers {
-        caller.await.unwrap();
-    }
 }

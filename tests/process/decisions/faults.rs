@@ -255,20 +255,3 @@ async fn all_that_was_decided_is_written_before_the_end() {
     }
     assert_eq!(log.decisions().len(), 8_000);
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_killed_and_started_again_goes_on() {
-    let mut log = logging("").await;
-    for round in 1..=2_u32 {
-        log.batch(&alice_reads(), 500).await;
-        eventually("written", || metric(&log.program, "iamd_decision_log_written_total") == f64::from(500 * round));
-    }
-    log.program.signal("KILL");
-    log.program.ended();
-    let before = decisions(lines(&fs::read_to_string(&log.path).unwrap())).len();
-    assert_eq!(before, 1_000);
-    let folder = tempfile::tempdir().unwrap();
-    let mut again = logging_to(folder, &log.path, "", Stdio::null()).await;
-    again.batch(&alice_reads(), 5).await;
-    assert_eq!(again.decisions().len(), 1_005);
-}

@@ -11,7 +11,7 @@ use super::{Logging, alice_deletes, logging};
 use crate::operator::{ALICE, alice_reads, quickstart};
 use crate::program::iamd;
 
-fn replay(log: &Path, store: &Path, more: &[&str]) -> (i32, String, String) {
+pub fn replay(log: &Path, store: &Path, more: &[&str]) -> (i32, String, String) {
     let words = ["replay", "--policies", store.to_str().unwrap(), log.to_str().unwrap()];
     let Output { status, stdout, stderr } = iamd(&words).args(more).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
