@@ -9,7 +9,9 @@
 )]
 
 mod admin;
+#[path = "../support/authority.rs"]
 mod authority;
+#[path = "../support/caller.rs"]
 mod caller;
 mod clients;
 mod healthcheck;

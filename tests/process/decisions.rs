@@ -4,6 +4,7 @@ mod faults;
 mod files;
 mod killed;
 mod lines;
+mod peers;
 mod readonly;
 mod replay;
 

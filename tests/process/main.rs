@@ -9,6 +9,12 @@
     reason = "tests; helpers of tests are not recognized as such"
 )]
 
+#[path = "../support/authority.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod authority;
+#[path = "../support/caller.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod caller;
 mod cgroup;
 #[path = "../support/collector.rs"]
 mod collector;
