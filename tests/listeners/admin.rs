@@ -6,7 +6,7 @@ use crate::authority::{Authority, Files};
 use crate::caller::{Caller, eventually, start};
 use crate::program::Program;
 
-async fn get(caller: &Caller, program: &Program, path: &str) -> Result<String, String> {
+pub async fn get(caller: &Caller, program: &Program, path: &str) -> Result<String, String> {
     let caller = caller.clone().alpn("http/1.1");
     let mut stream = caller.tls(&program.admin).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");

@@ -9,8 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use iamd::tls::Certificate;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
 
+use crate::admin;
 use crate::authority::{Authority, Files, Pair};
 use crate::caller::{Caller, ask, eventually, metric, start, status};
 use crate::program::Program;
@@ -19,6 +23,12 @@ fn fingerprint(pair: &Pair) -> String {
     let der = CertificateDer::from_pem_slice(pair.cert.as_bytes()).unwrap();
     Certificate::parse(&der).unwrap().fingerprint
 }
+
+/// How a pair is written, whether by links, and how often the files are looked at.
+type Way = (fn(&Path, &Pair), bool, &'static str);
+
+const WAYS: [Way; 5] =
+    [(rewrite, false, "1h"), (rewrite, false, "20ms"), (rename, false, "1h"), (swap, true, "1h"), (swap, true, "20ms")];
 
 async fn shown(caller: &Caller, program: &Program) -> String {
     Certificate::parse(&caller.shown(&program.grpc[0]).await).unwrap().fingerprint
@@ -59,6 +69,26 @@ impl Load {
         load
     }
 
+    /// The same of the admin port: probes in place of calls.
+    async fn of_probes(caller: &Caller, program: &Program) -> Self {
+        let mut load = Self { stop: Arc::default(), calls: Arc::default(), tasks: Vec::new() };
+        let mut held = caller.tls(&program.admin).await.unwrap();
+        let (stop, calls) = (Arc::clone(&load.stop), Arc::clone(&load.calls));
+        load.tasks.push(tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                probe(&mut held).await;
+                calls.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+        let (stop, caller, address) = (Arc::clone(&load.stop), caller.clone(), program.admin.clone());
+        load.tasks.push(tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                probe(&mut caller.tls(&address).await.unwrap()).await;
+            }
+        }));
+        load
+    }
+
     async fn end(self) {
         let before = self.calls.load(Ordering::Relaxed);
         let more = async || (self.calls.load(Ordering::Relaxed) > before).then_some(());
@@ -67,6 +97,15 @@ impl Load {
         for task in self.tasks {
             task.await.unwrap();
         }
+    }
+}
+
+/// Asks whether the service is ready; the connection is left open.
+async fn probe(stream: &mut TlsStream<TcpStream>) {
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nready\n") {
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
     }
 }
 
@@ -105,16 +144,9 @@ fn swap(volume: &Path, pair: &Pair) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn however_they_are_written_no_call_fails() {
-    type Write = fn(&Path, &Pair);
     let authority = Authority::new();
     let caller = Caller::new(&authority.pem, Some(&authority.issue("cart", &["cart.example"])));
-    for (write, links, poll_interval) in [
-        (rewrite as Write, false, "1h"),
-        (rewrite, false, "20ms"),
-        (rename, false, "1h"),
-        (swap, true, "1h"),
-        (swap, true, "20ms"),
-    ] {
+    for (write, links, poll_interval) in WAYS {
         let first = authority.server();
         let files = Files::new(&first, &authority.pem);
         if links {
@@ -131,6 +163,48 @@ async fn however_they_are_written_no_call_fails() {
         load.end().await;
         let activated = "iamd_tls_reloads_total{listener=\"grpc\",result=\"activated\"}";
         assert_eq!(metric(&program, activated), Some(3.0));
+    }
+}
+
+/// The admin port shows this pair, and says so.
+async fn admin_becomes(scraper: &Caller, program: &Program, pair: &Pair) {
+    let expected = fingerprint(pair);
+    let is_shown = async || {
+        let shown = Certificate::parse(&scraper.shown(&program.admin).await).unwrap();
+        (shown.fingerprint == expected).then_some(())
+    };
+    eventually("the new certificate is shown", is_shown).await;
+    let answer = admin::get(scraper, program, "/status").await.unwrap();
+    let status: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let tls = &status["tls"][0];
+    let found = (&tls["listener"], &tls["fingerprint_sha256"], &tls["last_error"]);
+    assert_eq!(found, (&"admin".into(), &expected.into(), &serde_json::Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_those_of_the_admin_port_are_written_no_probe_fails() {
+    let authority = Authority::new();
+    let scraper = Caller::new(&authority.pem, Some(&authority.issue("prometheus", &["prometheus.example"])));
+    let scraper = scraper.alpn("http/1.1");
+    for (write, links, poll_interval) in WAYS {
+        let first = authority.server();
+        let files = Files::new(&first, &authority.pem);
+        if links {
+            swap(files.path(), &first);
+        }
+        let flags = files.flags("admin-tls", true);
+        let program = start(&flags, &["--poll-interval", poll_interval, "--debounce", "20ms"]);
+        admin_becomes(&scraper, &program, &first).await;
+        let load = Load::of_probes(&scraper, &program).await;
+        for _ in 0..3 {
+            let next = authority.server();
+            write(files.path(), &next);
+            admin_becomes(&scraper, &program, &next).await;
+        }
+        load.end().await;
+        let metrics = admin::get(&scraper, &program, "/metrics").await.unwrap();
+        let activated = "iamd_tls_reloads_total{listener=\"admin\",result=\"activated\"} 3";
+        assert!(metrics.lines().any(|line| line == activated), "{metrics}");
     }
 }
 
