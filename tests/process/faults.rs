@@ -158,7 +158,9 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
@@ -183,18 +185,32 @@ fn head(path: &str) -> Vec<u8> {
     [vec![0x83, 0x86], literal(0x04, path), literal(0x01, "iamd")].concat()
 }
 
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+/// The next frame; None at the end.
+fn read(socket: &mut TcpStream) -> Option<Frame> {
+    let mut head = [0; 9];
+    socket.read_exact(&mut head).ok()?;
+    let [high, middle, low, kind, flags, stream @ ..] = head;
+    let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
+    socket.read_exact(&mut payload).ok()?;
+    Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
+}
+
+/// The next frame of this kind; None at the end.
+fn next_of(socket: &mut TcpStream, kind: u8) -> Option<Frame> {
+    std::iter::from_fn(|| read(socket)).find(|frame| frame.kind == kind)
+}
+
 /// The payload of the next frame of this kind and with these flags.
 fn next(socket: &mut TcpStream, kind: u8, flags: u8) -> Vec<u8> {
-    loop {
-        let mut head = [0; 9];
-        socket.read_exact(&mut head).unwrap();
-        let [high, middle, low, seen_kind, seen_flags, ..] = head;
-        let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
-        socket.read_exact(&mut payload).unwrap();
-        if (seen_kind, seen_flags) == (kind, flags) {
-            return payload;
-        }
-    }
+    let frame = std::iter::from_fn(|| read(socket)).find(|frame| (frame.kind, frame.flags) == (kind, flags));
+    frame.expect("such a frame").payload
 }
 
 /// Whether it ends, whatever comes first.
@@ -203,6 +219,12 @@ fn is_closed(socket: &mut TcpStream) -> bool {
         Ok(_) => true,
         Err(error) => matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
     }
+}
+
+/// Whether a connection is ended with the reason ENHANCE_YOUR_CALM.
+fn is_calmed(socket: &mut TcpStream) -> bool {
+    let goodbye = next_of(socket, GOAWAY).is_some_and(|goodbye| goodbye.payload[4..8] == [0, 0, 0, 11]);
+    goodbye && is_closed(socket)
 }
 
 // --- peers ----------------------------------------------------------------------------------------------------------
@@ -260,21 +282,48 @@ fn peers_that_are_gone() {
     next(&mut here, PING, 0);
 }
 
+/// A head with an entry of 3,000 bytes for the table, and so many times that entry.
+fn unfolding(times: usize) -> Vec<u8> {
+    let entry = [&[0x40, 1, b'x', 0x7f, 0xb9, 0x16][..], &[b'y'; 3_000]].concat();
+    [head("/x"), entry, vec![0xbe; times]].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn header_bombs() {
     let program = start(&[]);
     withstands(&program, 32, |address| {
-        // An entry of 3,000 bytes for the table, and 13,000 times that entry: 39 MB in 16 kB.
-        let entry = [&[0x40, 1, b'x', 0x7f, 0xb9, 0x16][..], &[b'y'; 3_000]].concat();
-        let bomb = [head("/x"), entry, vec![0xbe; 13_000]].concat();
+        // 39 MB in 16 kB.
+        let bomb = unfolding(13_000);
         let mut socket = greeted(address);
         for stream in (1..100).step_by(2) {
-            if socket.write_all(&frame(HEADERS, END_HEADERS | 1, stream, &bomb)).is_err() {
+            if socket.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &bomb)).is_err() {
                 break;
             }
         }
+        assert!(is_calmed(&mut socket));
     })
     .await;
+}
+
+/// Heads that are larger than 16 KiB cost their calls, and the connection only past four times as much. An entry counts 3,033
+/// bytes, and what stands before it less than 200.
+#[test]
+fn heads_that_are_too_large() {
+    let program = start(&[]);
+    let mut socket = greeted(&program.grpc[0]);
+    let mut answered = |stream, times| {
+        socket.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &unfolding(times))).unwrap();
+        let answer = next_of(&mut socket, HEADERS).expect("an answer");
+        assert_eq!((answer.flags, answer.stream), (END_HEADERS | END_STREAM, stream));
+        answer.payload
+    };
+    // Status 200 is an entry of every table. 431 is written out, in Huffman's code; then it is the newest entry of this one.
+    assert_eq!(answered(1, 4)[0], 0x88);
+    assert_eq!(answered(3, 5), [0x48, 0x83, 0x69, 0x90, 0xff]);
+    assert_eq!(answered(5, 20), [0xbe]);
+    assert_eq!(answered(7, 4)[0], 0x88);
+    socket.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, 9, &unfolding(21))).unwrap();
+    assert!(is_calmed(&mut socket));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,20 +339,36 @@ async fn headers_without_end() {
     .await;
 }
 
+/// Calls that are cancelled by what follows them at once.
+fn cancelled(calls: u32) -> Vec<u8> {
+    let call = head("/iamd.v1.AuthorizationService/StreamIsAuthorized");
+    let one = |n: u32| {
+        let stream = 2 * n + 1;
+        [frame(HEADERS, END_HEADERS, stream, &call), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()
+    };
+    (0..calls).flat_map(one).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_are_cancelled_at_once() {
     let program = start(&[]);
-    withstands(&program, 64, |address| {
+    let calls = cancelled(2_000);
+    withstands(&program, 64, move |address| {
         let mut socket = greeted(address);
-        let call = head("/iamd.v1.AuthorizationService/StreamIsAuthorized");
-        for stream in (1..4_000).step_by(2) {
-            let begins = frame(HEADERS, END_HEADERS, stream, &call);
-            if socket.write_all(&[begins, frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()).is_err() {
-                break;
-            }
-        }
+        drop(socket.write_all(&calls));
+        assert!(is_calmed(&mut socket));
     })
     .await;
+}
+
+#[test]
+fn as_many_calls_are_cancelled_at_once_as_the_flag_says() {
+    let program = start(&["--max-pending-resets", "7"]);
+    let (mut few, mut many) = (greeted(&program.grpc[0]), greeted(&program.grpc[0]));
+    few.write_all(&[cancelled(7), frame(PING, 0, 0, b"pingpong")].concat()).unwrap();
+    assert_eq!(next(&mut few, PING, ACK), b"pingpong");
+    many.write_all(&cancelled(8)).unwrap();
+    assert!(is_calmed(&mut many));
 }
 
 #[tokio::test(flavor = "multi_thread")]
