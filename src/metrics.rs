@@ -63,6 +63,8 @@ impl Shed {
 pub struct Readings {
     /// The active snapshot; None before the first.
     pub snapshot: Option<SnapshotReading>,
+    /// When looking at the policy store last came to an end; None before the first load.
+    pub last_look: Option<jiff::Timestamp>,
     /// Snapshots that are still in memory, the active one included.
     pub snapshots_live: usize,
     /// Outcomes that the active snapshot's cache holds.
@@ -138,6 +140,8 @@ struct ReloadMetrics {
     seconds: Times,
     last_successful: Gauge,
     last_success_timestamp_seconds: Gauge,
+    last_look_timestamp_seconds: Gauge,
+    poll_interval_seconds: Gauge,
 }
 
 /// What is decided in one go, counted when this is dropped: threads that count each decision take the counters from each other.
@@ -272,6 +276,11 @@ impl Metrics {
         }
     }
 
+    /// So often the policy store is looked at.
+    pub fn polls_every(&self, interval: Duration) {
+        self.reloads.poll_interval_seconds.set(interval.as_secs_f64());
+    }
+
     /// Everything, in Prometheus' text format.
     pub fn render(&self, readings: &Readings) -> String {
         metrics::with_local_recorder(&self.recorder, || self.process.collect());
@@ -308,6 +317,9 @@ impl Metrics {
         gauges.worker_threads.set(readings.worker_threads as f64);
         gauges.memory_used.set(readings.memory_used as f64);
         gauges.memory_limit.set(readings.memory_limit as f64);
+        if let Some(at) = readings.last_look {
+            self.reloads.last_look_timestamp_seconds.set(at.as_duration().as_secs_f64());
+        }
         if let Some(snapshot) = &readings.snapshot {
             gauges.snapshot_version.set(snapshot.version as f64);
             gauges.snapshot_accounts.set(snapshot.accounts as f64);

@@ -167,6 +167,7 @@ impl State {
             requests_in_flight: self.in_flight.held(),
             connections: self.connections.held(),
             tls: self.tls.iter().map(|endpoint| tls_reading(endpoint)).collect(),
+            last_look: self.reload().and_then(|reload| reload.looked_at),
             worker_threads: self.worker_threads(),
             memory_used: self.memory.used(),
             memory_limit: self.memory.limit(),

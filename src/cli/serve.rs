@@ -211,6 +211,7 @@ fn start_reloading(
         poll_interval: config.watch.poll_interval,
         debounce: config.watch.debounce,
     };
+    metrics.polls_every(options.poll_interval);
     let reloaded = move |reload: &LastReload| metrics.reload_finished(reload);
     reload::start(Arc::clone(engine), loading_since, options, reloaded)
         .map_err(|error| format!("cannot start reloading: {error}"))

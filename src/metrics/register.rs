@@ -84,6 +84,8 @@ impl<'a> Registrar<'a> {
             seconds: Times::new(&RELOAD, &[]),
             last_successful: self.gauge("iamd_last_reload_successful", vec![]),
             last_success_timestamp_seconds: self.gauge("iamd_last_reload_success_timestamp_seconds", vec![]),
+            last_look_timestamp_seconds: self.gauge("iamd_last_look_timestamp_seconds", vec![]),
+            poll_interval_seconds: self.gauge("iamd_poll_interval_seconds", vec![]),
         }
     }
 
@@ -144,7 +146,7 @@ const COUNTERS: [(&str, &str); 9] = [
     ("iamd_tls_reloads_total", "Looks at files of certificates that were new or asked for, by what came of them"),
 ];
 
-const GAUGES: [(&str, &str); 15] = [
+const GAUGES: [(&str, &str); 17] = [
     ("iamd_build_info", "The program that runs"),
     ("iamd_snapshot_version", "Version of the active snapshot; grows with every reload that changed something"),
     ("iamd_snapshot_accounts", "Accounts that the active snapshot knows"),
@@ -153,8 +155,13 @@ const GAUGES: [(&str, &str); 15] = [
     ("iamd_snapshot_statements", "Statements of those policies"),
     ("iamd_snapshots_live", "Snapshots in memory: more than 2 for long means that one is held"),
     ("iamd_cache_entries", "Decisions that are remembered"),
-    ("iamd_last_reload_successful", "1 if the files on disk are what is served, 0 if they were rejected"),
+    (
+        "iamd_last_reload_successful",
+        "1 if the files on disk were what is served when they were last looked at, 0 if they were rejected",
+    ),
     ("iamd_last_reload_success_timestamp_seconds", "When the files on disk were last found good"),
+    ("iamd_last_look_timestamp_seconds", "When looking at the files on disk last came to an end, changed or not"),
+    ("iamd_poll_interval_seconds", "How often the files on disk are looked at, whatever the file system reports"),
     ("iamd_requests_in_flight", "Calls that are being answered; a held stream counts as one"),
     ("iamd_connections", "Open connections of the gRPC listeners"),
     ("iamd_worker_threads", "Threads that serve"),

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::TlsListener;
 
 /// Every metric that users are promised.
-const PROMISED: [&str; 28] = [
+const PROMISED: [&str; 30] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "iamd_decisions_total",
@@ -23,6 +23,8 @@ const PROMISED: [&str; 28] = [
     "iamd_reload_seconds",
     "iamd_last_reload_successful",
     "iamd_last_reload_success_timestamp_seconds",
+    "iamd_last_look_timestamp_seconds",
+    "iamd_poll_interval_seconds",
     "iamd_requests_in_flight",
     "iamd_requests_shed_total",
     "iamd_connections",
@@ -194,4 +196,16 @@ fn a_rejected_reload_keeps_the_time_of_the_last_success() {
     assert_line(&text, "iamd_last_reload_successful 0");
     assert_line(&text, "iamd_last_reload_success_timestamp_seconds 1000");
     assert_line(&text, "iamd_reload_seconds_count 2");
+}
+
+#[test]
+fn how_long_ago_a_look_was_and_how_often_there_is_one() {
+    let metrics = Metrics::new();
+    let text = metrics.render(&Readings::default());
+    assert_line(&text, "iamd_last_look_timestamp_seconds 0");
+    metrics.polls_every(Duration::from_millis(2_500));
+    let last_look = Some(jiff::Timestamp::from_millisecond(1_000_500).unwrap());
+    let text = metrics.render(&Readings { last_look, ..Default::default() });
+    assert_line(&text, "iamd_last_look_timestamp_seconds 1000.5");
+    assert_line(&text, "iamd_poll_interval_seconds 2.5");
 }

@@ -76,8 +76,11 @@ impl<F: Fn(&LastReload)> Cycle<F> {
         let mut wake = Woken { wake: Wake::Poll, quiet: false };
         while wake.wake != Wake::Stop {
             // A fault of ours in one round (already printed by the panic hook) must not end all later ones.
-            if catch_unwind(AssertUnwindSafe(|| self.look(wake))).is_err() {
-                tracing::error!("a reload failed by an internal error, the last good snapshot keeps answering");
+            match catch_unwind(AssertUnwindSafe(|| self.look(wake))) {
+                Ok(()) => self.looked(),
+                Err(_) => {
+                    tracing::error!("a reload failed by an internal error, the last good snapshot keeps answering");
+                }
             }
             wake = self.next_wake();
         }
@@ -230,8 +233,14 @@ impl<F: Fn(&LastReload)> Cycle<F> {
             ReloadResult::Activated | ReloadResult::Unchanged => None,
         };
         let last_reload = Arc::new(LastReload { at, result, duration, errors });
-        self.status.store(Arc::new(Status { last_reload: Some(Arc::clone(&last_reload)), stale_since }));
+        let status = Status { last_reload: Some(Arc::clone(&last_reload)), stale_since, looked_at: Some(at) };
+        self.status.store(Arc::new(status));
         (self.reloaded)(&last_reload);
+    }
+
+    fn looked(&self) {
+        let before = Status::clone(&self.status.load());
+        self.status.store(Arc::new(Status { looked_at: Some(jiff::Timestamp::now()), ..before }));
     }
 
     fn active(&self) -> Revision {

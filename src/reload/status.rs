@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::finding::Finding;
 
-/// Written by the reload thread alone, after each reload; read by the admin endpoints.
+/// Written by the reload thread alone, after each reload and each look; read by the admin endpoints.
 pub type SharedStatus = Arc<ArcSwap<Status>>;
 
 /// How reloading stands.
@@ -17,6 +17,9 @@ pub struct Status {
     pub last_reload: Option<Arc<LastReload>>,
     /// Since when the files differ from the active snapshot and could not replace it; None while they are equal.
     pub stale_since: Option<jiff::Timestamp>,
+    /// When looking at the files last came to an end, whatever was found; the first load is such a look. Of a thread that hangs
+    /// it is all that tells.
+    pub looked_at: Option<jiff::Timestamp>,
 }
 
 /// One reload.

@@ -78,6 +78,7 @@ struct StatusView<'a> {
     snapshot: Option<SnapshotView<'a>>,
     last_reload: Option<ReloadView<'a>>,
     stale_since: Option<String>,
+    looked_at: Option<String>,
     tls: Vec<TlsView>,
 }
 
@@ -119,6 +120,7 @@ impl<'a> StatusView<'a> {
             snapshot: active.map(SnapshotView::new),
             last_reload: reload.last_reload.as_deref().map(ReloadView::new),
             stale_since: reload.stale_since.map(|since| since.to_string()),
+            looked_at: reload.looked_at.map(|at| at.to_string()),
             tls: state.tls.iter().map(|endpoint| TlsView::new(endpoint)).collect(),
         }
     }

@@ -29,6 +29,7 @@ fn the_first_load_is_the_first_reload() {
     assert_eq!((last.result, last.duration, status.stale_since), (result, duration, None));
     assert_eq!(result, Activated);
     assert!(Duration::ZERO < duration && duration <= loading_since.elapsed());
+    assert!(status.looked_at >= Some(last.at), "it is the first look, too");
     handle.stop();
 }
 
@@ -66,6 +67,26 @@ fn polls_that_find_nothing_new_say_nothing() {
     running.eventually("rejected", || running.reloads().len() == 1);
     stays_quiet(&running, 1);
     assert_eq!(running.version(), 1);
+}
+
+#[test]
+fn every_poll_is_seen_to_have_looked() {
+    let running = Running::start(Notice::Poll, one_file);
+    let looked_at = || running.handle.status.load().looked_at;
+    let polls = |what: &str| {
+        // What ends a reload is seen twice: with what came of it, and as a look.
+        for _ in 0..3 {
+            let before = looked_at();
+            running.eventually(what, || looked_at() > before);
+        }
+    };
+    polls("nothing is new");
+    assert_eq!(running.reloads(), []);
+    put_bad_file(&running);
+    running.is_rejected("b.json:");
+    polls("wrong as before");
+    assert!(running.is_stale(), "a look that finds nothing new mends nothing");
+    assert_eq!(running.reloads().len(), 1);
 }
 
 #[test]

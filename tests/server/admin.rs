@@ -65,7 +65,8 @@ async fn status_has_the_promised_shape() {
     let mut snapshot = empty_snapshot();
     snapshot.warnings = vec![Finding { hint: None, severity: Severity::Warning, ..finding }];
     let reload = SharedStatus::default();
-    reload.store(Arc::new(Status { last_reload: Some(Arc::new(last_reload)), stale_since: Some(at) }));
+    let looked_at = Some(jiff::Timestamp::from_second(1_700_000_005).unwrap());
+    reload.store(Arc::new(Status { last_reload: Some(Arc::new(last_reload)), stale_since: Some(at), looked_at }));
     let engine = Arc::new(Engine::new(snapshot, 0));
     let loaded_at = engine.load().snapshot.loaded_at.to_string();
     state.activate(engine, reload);
@@ -87,6 +88,7 @@ async fn status_has_the_promised_shape() {
     assert_eq!(after["snapshot"], snapshot);
     assert_eq!(after["last_reload"], last_reload);
     assert_eq!(after["stale_since"], "2023-11-14T22:13:20Z");
+    assert_eq!(after["looked_at"], "2023-11-14T22:13:25Z");
 }
 
 #[tokio::test]
