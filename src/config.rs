@@ -24,6 +24,7 @@ pub use decision_log::{DecisionLogArgs, DecisionLogOptions, LogFilter, LogTarget
 pub use otel::TraceOptions;
 pub use overload::{MemoryLimit, Overload};
 use parse::Checker;
+pub(crate) use parse::switch;
 pub use sockets::SocketOptions;
 pub use tls::{TlsListener, TlsOptions, TlsVersion};
 
@@ -208,6 +209,7 @@ impl Config {
         let store = store_options(args, &mut check);
         let listen = check.listen("--listen", &args.listen);
         let unix_socket = args.sockets.check(&listen, &mut check);
+        let insecure = check.switch("--insecure-listen", &args.sockets.insecure_listen);
         let config = Self {
             policies: args.policies.clone(),
             store,
@@ -221,7 +223,7 @@ impl Config {
             drain: drain_options(args, &mut check),
             limits: limits(args, &mut check),
             worker_threads: args.worker_threads.as_deref().map(|text| check.number("--worker-threads", text, 1..=1024)),
-            huge_pages: args.huge_pages,
+            huge_pages: check.switch("--huge-pages", &args.huge_pages),
             log: LogOptions {
                 format: check.log_format("--log-format", &args.log_format),
                 filter: check.log_filter("--log-level", &args.log_level),
@@ -233,7 +235,7 @@ impl Config {
                 format!("`{}` is also in --listen; metrics and status need a port of their own", config.admin_listen);
             check.problem("--admin-listen", message);
         }
-        config.check_exposed(args.sockets.insecure_listen, &mut check);
+        config.check_exposed(insecure, &mut check);
         config.check_tls_is_used(&mut check);
         check.finish(config)
     }
@@ -254,7 +256,7 @@ fn store_options(args: &ServeArgs, check: &mut Checker) -> StoreOptions {
     StoreOptions {
         account_id: args.account_id.as_deref().and_then(|text| check.account("--account-id", text)),
         partition: check.partition("--partition", &args.partition),
-        strict: args.strict,
+        strict: check.switch("--strict", &args.strict),
     }
 }
 

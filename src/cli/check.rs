@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use clap::builder::BoolishValueParser;
 
 use super::input::{self, Reader};
 use super::report::{self, Exit, Tally, Terminal, counted};
@@ -40,7 +39,7 @@ pub struct CheckArgs {
     #[arg(conflicts_with_all = ["session_policy", "session_tag", "federated_by"])]
     request_file: Option<PathBuf>,
     /// Also say, layer by layer and statement by statement, how the decision came about
-    #[arg(long, env = "IAMD_EXPLAIN", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "IAMD_EXPLAIN", value_parser = super::store::switch)]
     explain: bool,
     /// How to print the decision; `json` is an IsAuthorizedResponse
     #[arg(long, env = "IAMD_FORMAT", value_enum, default_value_t = Format::Text)]

@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use clap::builder::BoolishValueParser;
-
 use super::report::{self, Tally, Terminal};
 use crate::arn::AccountId;
 use crate::checks;
-use crate::config::is_partition;
+use crate::config;
 use crate::directory::{Loader, StoreOptions};
 use crate::finding::Finding;
 use crate::json::Node;
@@ -21,7 +19,7 @@ pub(super) type Store = Result<Snapshot, Vec<Finding>>;
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreArgs {
     /// Refuse a store with warnings
-    #[arg(long, env = "IAMD_STRICT", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "IAMD_STRICT", value_parser = switch)]
     strict: bool,
     /// Account of entities whose ARN and folder name none
     #[arg(long, env = "IAMD_ACCOUNT_ID", value_name = "ID", value_parser = account_id)]
@@ -37,12 +35,17 @@ impl From<StoreArgs> for StoreOptions {
     }
 }
 
+/// Its variable may say it.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    config::switch(text).ok_or_else(|| "its variable must be `true` or `false`, or not set".to_owned())
+}
+
 fn account_id(text: &str) -> Result<AccountId, String> {
     AccountId::parse(text).ok_or_else(|| "must be 12 digits".to_owned())
 }
 
 fn partition(text: &str) -> Result<String, String> {
-    is_partition(text)
+    config::is_partition(text)
         .then(|| text.to_owned())
         .ok_or_else(|| "must be `aws`, `aws-cn`, `aws-us-gov` or another".to_owned())
 }

@@ -1,9 +1,10 @@
-//! The flags of `iamd serve`, as written. Numbers, sizes and durations stay text here, so that [`super::Config::check`]
-//! can report everything that is wrong with them at once.
+//! The flags of `iamd serve`, as written. Numbers, sizes, durations and switches stay text here, so that
+//! [`super::Config::check`] can report everything that is wrong with them at once.
 
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
+use clap::ArgAction;
+use clap::builder::StringValueParser;
 
 use super::connections::ConnectionArgs;
 use super::overload::OverloadArgs;
@@ -26,8 +27,8 @@ pub struct ServeArgs {
     pub partition: String,
 
     /// Refuse a policy store that has warnings
-    #[arg(long, env = "IAMD_STRICT", value_parser = BoolishValueParser::new())]
-    pub strict: bool,
+    #[arg(long, env = "IAMD_STRICT", action = ArgAction::SetTrue, value_parser = StringValueParser::new())]
+    pub strict: String,
 
     /// Where gRPC is served: IP:PORT or unix:/PATH; repeat for several
     #[arg(
@@ -67,8 +68,8 @@ pub struct ServeArgs {
     pub worker_threads: Option<String>,
 
     /// Let memory be made of huge pages (Linux): stores of hundreds of megabytes are a little quicker, small ones take twice as much
-    #[arg(long, env = "IAMD_HUGE_PAGES", value_parser = BoolishValueParser::new())]
-    pub huge_pages: bool,
+    #[arg(long, env = "IAMD_HUGE_PAGES", action = ArgAction::SetTrue, value_parser = StringValueParser::new())]
+    pub huge_pages: String,
 
     /// How often the store is looked at, whatever the file system reports
     #[arg(long, env = "IAMD_POLL_INTERVAL", value_name = "DURATION", default_value = "5s", help_heading = "Reload")]

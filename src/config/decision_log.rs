@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::ArgAction;
+use clap::builder::StringValueParser;
 
 use super::parse::Checker;
 
@@ -98,10 +99,11 @@ pub struct DecisionLogArgs {
     #[arg(
         long,
         env = "IAMD_DECISION_LOG_STATEMENTS",
-        value_parser = BoolishValueParser::new(),
+        action = ArgAction::SetTrue,
+        value_parser = StringValueParser::new(),
         help_heading = "Decision log"
     )]
-    pub decision_log_statements: bool,
+    pub decision_log_statements: String,
 }
 
 /// How decisions are logged.
@@ -185,7 +187,8 @@ pub struct MaskOptions {
 /// None where no log is asked for.
 pub(super) fn check(args: &DecisionLogArgs, check: &mut Checker) -> Option<DecisionLogOptions> {
     let Some(target) = &args.decision_log else {
-        for flag in given(args) {
+        let statements = check.switch("--decision-log-statements", &args.decision_log_statements);
+        for flag in given(args, statements) {
             check.problem(flag, "says nothing without --decision-log; write where to log, such as `--decision-log -`");
         }
         return None;
@@ -207,13 +210,13 @@ pub(super) fn check(args: &DecisionLogArgs, check: &mut Checker) -> Option<Decis
         rotation: rotation(args, &target, check),
         filter: filter(args, check),
         masks: masks(args, check),
-        statements: args.decision_log_statements,
+        statements: check.switch("--decision-log-statements", &args.decision_log_statements),
         target,
     })
 }
 
 /// The flags that are given besides `--decision-log`.
-fn given(args: &DecisionLogArgs) -> impl Iterator<Item = &'static str> {
+fn given(args: &DecisionLogArgs, statements: bool) -> impl Iterator<Item = &'static str> {
     let flags = [
         ("--decision-log-full", args.decision_log_full.is_some()),
         ("--decision-log-block-timeout", args.decision_log_block_timeout.is_some()),
@@ -229,7 +232,7 @@ fn given(args: &DecisionLogArgs) -> impl Iterator<Item = &'static str> {
         ("--decision-log-drop-key", !args.decision_log_drop_key.is_empty()),
         ("--decision-log-hash-key", !args.decision_log_hash_key.is_empty()),
         ("--decision-log-hash-key-file", args.decision_log_hash_key_file.is_some()),
-        ("--decision-log-statements", args.decision_log_statements),
+        ("--decision-log-statements", statements),
     ];
     flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag)
 }

@@ -136,6 +136,18 @@ impl Checker {
         *least
     }
 
+    /// What the command line cannot get wrong: there it has no value.
+    pub(super) fn switch(&mut self, flag: &'static str, text: &str) -> bool {
+        switch(text).unwrap_or_else(|| {
+            let variable = format!("IAMD_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
+            self.problem(
+                flag,
+                format!("`{text}`, as {variable} says, is not known; write `true` or `false`, or unset it"),
+            );
+            false
+        })
+    }
+
     pub(super) fn log_format(&mut self, flag: &'static str, text: &str) -> LogFormat {
         match text {
             "auto" => LogFormat::Auto,
@@ -169,6 +181,15 @@ fn listen_address(text: &str) -> Option<ListenAddress> {
     match text.strip_prefix("unix:") {
         Some(path) => (!path.is_empty()).then(|| ListenAddress::Unix(PathBuf::from(path))),
         None => text.parse().ok().map(ListenAddress::Tcp),
+    }
+}
+
+/// Whether a switch is on, as its variable says.
+pub(crate) fn switch(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" | "t" | "y" => Some(true),
+        "false" | "no" | "off" | "0" | "f" | "n" => Some(false),
+        _ => None,
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use clap::builder::BoolishValueParser;
+use clap::ArgAction;
+use clap::builder::StringValueParser;
 
 use super::parse::Checker;
 use super::{Config, ListenAddress, TlsListener};
 
 /// The flags, as written.
-#[derive(clap::Args, Clone, Debug, Default)]
+#[derive(clap::Args, Clone, Debug)]
 pub struct SocketArgs {
     /// Permissions of Unix sockets, in octal: who may write may connect [default: 0660]
     #[arg(long, env = "IAMD_UNIX_SOCKET_MODE", value_name = "MODE", help_heading = "Listeners")]
@@ -22,10 +23,11 @@ pub struct SocketArgs {
     #[arg(
         long,
         env = "IAMD_INSECURE_LISTEN",
-        value_parser = BoolishValueParser::new(),
+        action = ArgAction::SetTrue,
+        value_parser = StringValueParser::new(),
         help_heading = "Listeners"
     )]
-    pub insecure_listen: bool,
+    pub insecure_listen: String,
 }
 
 /// The file of a Unix socket.
@@ -101,7 +103,9 @@ impl Config {
     }
 
     pub(super) fn check_exposed(&self, insecure: bool, check: &mut Checker) {
-        for (listener, address) in self.exposed().filter(|_| !insecure) {
+        // A switch that is wrong may have been meant to allow it.
+        let allowed = insecure || !check.is_clean("--insecure-listen");
+        for (listener, address) in self.exposed().filter(|_| !allowed) {
             let (flag, family, loopback) = match listener {
                 TlsListener::Grpc => ("--listen", "--tls-cert and --tls-key", "127.0.0.1:50051"),
                 TlsListener::Admin => ("--admin-listen", "--admin-tls-cert and --admin-tls-key", "127.0.0.1:9090"),

@@ -1,4 +1,4 @@
-use clap::Parser;
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser};
 
 use super::*;
 
@@ -9,8 +9,12 @@ struct Flags {
 }
 
 fn check(flags: &[&str]) -> Result<Config, Vec<String>> {
+    check_as(Flags::command(), flags)
+}
+
+fn check_as(command: Command, flags: &[&str]) -> Result<Config, Vec<String>> {
     let words = ["iamd", "--policies", "store"].iter().chain(flags);
-    let flags = Flags::try_parse_from(words).unwrap();
+    let flags = Flags::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap();
     Config::check(&flags.serve).map_err(|problems| problems.iter().map(Problem::to_string).collect())
 }
 
@@ -112,8 +116,20 @@ fn what_would_overflow_is_refused() {
 }
 
 /// What is wrong with each flag of `serve`, with a value that it cannot have: what is wrong, and what is allowed.
-const WRONG: [(&str, &str, &str); 44] = [
+const WRONG: [(&str, &str, &str); 48] = [
     ("--account-id", "1234", "`1234` is not an account id; write its 12 digits"),
+    ("--strict", "2", "`2`, as IAMD_STRICT says, is not known; write `true` or `false`, or unset it"),
+    ("--huge-pages", "", "``, as IAMD_HUGE_PAGES says, is not known; write `true` or `false`, or unset it"),
+    (
+        "--insecure-listen",
+        "ture",
+        "`ture`, as IAMD_INSECURE_LISTEN says, is not known; write `true` or `false`, or unset it",
+    ),
+    (
+        "--insecure-listen",
+        " true",
+        "` true`, as IAMD_INSECURE_LISTEN says, is not known; write `true` or `false`, or unset it",
+    ),
     ("--partition", "AWS", "`AWS` is not a partition; write `aws`, `aws-cn`, `aws-us-gov` or another"),
     ("--listen", "localhost", "`localhost` is not an address; write an IP address and a port, such as"),
     ("--listen", "unix:", "`unix:` is not an address; write an IP address and a port, such as"),
@@ -164,7 +180,7 @@ const WRONG: [(&str, &str, &str); 44] = [
 ];
 
 /// The same of the flags that say nothing without a decision log.
-const WRONG_OF_LOG: [(&str, &str, &str); 14] = [
+const WRONG_OF_LOG: [(&str, &str, &str); 15] = [
     ("--decision-log", "", "`` is no path; write a file, or `-` for stdout"),
     ("--decision-log-full", "wait", "`wait` is not known; write `drop-newest`, `drop-oldest`, `block` or `error`"),
     ("--decision-log-block-timeout", "0s", "`0s` is too short; at least 1ms"),
@@ -183,7 +199,18 @@ const WRONG_OF_LOG: [(&str, &str, &str); 14] = [
     ("--decision-log-keep-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
     ("--decision-log-drop-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
     ("--decision-log-hash-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
+    (
+        "--decision-log-statements",
+        "all",
+        "`all`, as IAMD_DECISION_LOG_STATEMENTS says, is not known; write `true` or `false`, or unset it",
+    ),
 ];
+
+/// Switches have a value in their variable alone; here on the command line, too.
+fn with_values(argument: Arg) -> Arg {
+    let is_switch = matches!(argument.get_action(), ArgAction::SetTrue);
+    if is_switch { argument.action(ArgAction::Set).default_value("false") } else { argument }
+}
 
 #[test]
 fn every_flag_says_what_is_wrong_with_its_value() {
@@ -192,7 +219,7 @@ fn every_flag_says_what_is_wrong_with_its_value() {
         let wrong = format!("{flag}={value}");
         let besides = besides.filter(|_| *flag != "--decision-log");
         let flags: Vec<&str> = besides.into_iter().chain([wrong.as_str()]).collect();
-        let problems = check(&flags).unwrap_err();
+        let problems = check_as(Flags::command().mut_args(with_values), &flags).unwrap_err();
         let about: Vec<_> = problems.iter().filter(|problem| problem.starts_with(&format!("{flag}: `"))).collect();
         assert!(
             about.len() == 1 && about[0].starts_with(&format!("{flag}: {expected}")),
@@ -215,14 +242,29 @@ const FILES: [&str; 8] = [
 
 #[test]
 fn no_flag_is_left_out() {
-    use clap::CommandFactory;
-    let command = Flags::command();
+    let command = Flags::command().mut_args(with_values);
     let flags = command.get_arguments().filter(|argument| argument.get_action().takes_values());
     let wrong = || WRONG.iter().chain(&WRONG_OF_LOG);
     let tested = |flag: &String| wrong().any(|(name, ..)| name == flag) || FILES.contains(&flag.as_str());
     let untested: Vec<String> =
         flags.map(|argument| format!("--{}", argument.get_long().unwrap())).filter(|flag| !tested(flag)).collect();
     assert!(untested.is_empty(), "WRONG has no line for {untested:?}");
+}
+
+#[test]
+fn switches() {
+    let on = |text: &str| {
+        let flag = format!("--huge-pages={text}");
+        check_as(Flags::command().mut_args(with_values), &[&flag]).unwrap().huge_pages
+    };
+    assert!(["true", "TRUE", "yes", "on", "1", "t", "y"].into_iter().all(on));
+    assert!(!["false", "False", "no", "off", "0", "f", "n"].into_iter().any(on));
+    assert!(!check(&[]).unwrap().huge_pages && check(&["--huge-pages"]).unwrap().huge_pages);
+
+    // One that is wrong is not also said to be off.
+    let exposed = ["--insecure-listen=ture", "--listen=0.0.0.0:1"];
+    let problems = check_as(Flags::command().mut_args(with_values), &exposed).unwrap_err();
+    assert!(problems.len() == 1 && problems[0].starts_with("--insecure-listen: `ture`"), "{problems:?}");
 }
 
 #[test]

@@ -26,6 +26,23 @@ fn a_missing_directory() {
 }
 
 #[test]
+fn switches_whose_variables_are_wrong() {
+    let (store, nobody) = (quickstart(), Nobody::new());
+    let mut command = nobody.iamd(&serve(store.path(), &["--max-batch", "0"]));
+    command.envs([("IAMD_STRICT", "ture"), ("IAMD_HUGE_PAGES", ""), ("IAMD_INSECURE_LISTEN", "2")]);
+    command.env("IAMD_DECISION_LOG_STATEMENTS", "all");
+    let output = command.output().unwrap();
+    let expected = "\
+error: --strict: `ture`, as IAMD_STRICT says, is not known; write `true` or `false`, or unset it
+error: --insecure-listen: `2`, as IAMD_INSECURE_LISTEN says, is not known; write `true` or `false`, or unset it
+error: --max-batch: `0` is not allowed; write a whole number from 1 to 1000000
+error: --huge-pages: ``, as IAMD_HUGE_PAGES says, is not known; write `true` or `false`, or unset it
+error: --decision-log-statements: `all`, as IAMD_DECISION_LOG_STATEMENTS says, is not known; write `true` or `false`, or unset it
+";
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(2), expected.to_owned()));
+}
+
+#[test]
 fn an_empty_directory() {
     let store = tempfile::tempdir().unwrap();
     fs::set_permissions(store.path(), fs::Permissions::from_mode(0o755)).unwrap();
