@@ -19,6 +19,7 @@ pub mod sockets;
 pub mod tls;
 
 pub use args::ServeArgs;
+use args::{DEFAULT_CACHE_SIZE, DEFAULT_SESSION_POLICY_BYTES};
 pub use connections::ConnectionLimits;
 pub use decision_log::{DecisionLogArgs, DecisionLogOptions, LogFilter, LogTarget, MaskOptions, Rotation, WhenFull};
 pub use otel::TraceOptions;
@@ -235,9 +236,41 @@ impl Config {
                 format!("`{}` is also in --listen; metrics and status need a port of their own", config.admin_listen);
             check.problem("--admin-listen", message);
         }
+        config.check_sizes(args, &mut check);
         config.check_exposed(insecure, &mut check);
         config.check_tls_is_used(&mut check);
         check.finish(config)
+    }
+
+    /// Sizes that leave no room for each other. A default that does not fit beside what is written is no contradiction: where
+    /// messages are short, policies in them are; and few callers fill a cache.
+    fn check_sizes(&self, args: &ServeArgs, check: &mut Checker) {
+        let Limits { request_bytes, request, overload, .. } = &self.limits;
+        let policies = &args.max_session_policy_bytes;
+        let both = ["--max-session-policy-bytes", "--max-request-bytes"];
+        let written = policies != DEFAULT_SESSION_POLICY_BYTES && both.iter().all(|flag| check.is_clean(flag));
+        if written && request.session_policy_bytes > *request_bytes {
+            let message = format!(
+                "`{policies}` is more than --max-request-bytes (`{}`), and session policies are a part of the message; \
+                 lower it, or raise the other",
+                args.max_request_bytes
+            );
+            check.problem("--max-session-policy-bytes", message);
+        }
+        let cache = &args.cache_size;
+        let written = cache != DEFAULT_CACHE_SIZE && check.is_clean("--cache-size") && check.is_clean("--memory-limit");
+        // Tight memory takes nothing from the cache, only the next snapshot does: until then all calls would be refused.
+        if let MemoryLimit::Bytes(limit) = overload.memory
+            && written
+            && self.cache_bytes as u64 >= limit
+        {
+            let message = format!(
+                "`{cache}` is all of --memory-limit (`{}`), or more: with a full cache every call would be refused; lower \
+                 it, or raise the other",
+                args.overload.memory_limit
+            );
+            check.problem("--cache-size", message);
+        }
     }
 }
 

@@ -11,6 +11,10 @@ use super::overload::OverloadArgs;
 use super::sockets::SocketArgs;
 use super::tls::TlsArgs;
 
+/// Who writes nothing has asked for nothing that could contradict another flag.
+pub(super) const DEFAULT_CACHE_SIZE: &str = "64MiB";
+pub(super) const DEFAULT_SESSION_POLICY_BYTES: &str = "256KiB";
+
 /// Serve decisions over gRPC.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ServeArgs {
@@ -60,7 +64,7 @@ pub struct ServeArgs {
     pub tls: TlsArgs,
 
     /// Memory for remembered decisions; 0 turns the cache off
-    #[arg(long, env = "IAMD_CACHE_SIZE", value_name = "SIZE", default_value = "64MiB")]
+    #[arg(long, env = "IAMD_CACHE_SIZE", value_name = "SIZE", default_value = DEFAULT_CACHE_SIZE)]
     pub cache_size: String,
 
     /// Threads that serve [default: one per core that its CPU quota and affinity leave]
@@ -134,7 +138,7 @@ pub struct ServeArgs {
         long,
         env = "IAMD_MAX_SESSION_POLICY_BYTES",
         value_name = "SIZE",
-        default_value = "256KiB",
+        default_value = DEFAULT_SESSION_POLICY_BYTES,
         help_heading = "Limits"
     )]
     pub max_session_policy_bytes: String,

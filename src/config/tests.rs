@@ -298,7 +298,7 @@ fn transport_security_as_written() {
 
 #[test]
 fn flags_that_contradict_each_other() {
-    let cases: [(&[&str], &str); 15] = [
+    let cases: [(&[&str], &str); 18] = [
         (&["--tls-cert=a"], "--tls-cert: needs --tls-key, too: a certificate and its key are two files"),
         (
             &["--admin-tls-key=a"],
@@ -340,12 +340,44 @@ fn flags_that_contradict_each_other() {
             "--memory-high: is a share of --memory-limit, and `0` means that there is none; leave one out",
         ),
         (
+            &["--max-session-policy-bytes=1025KiB"],
+            "--max-session-policy-bytes: `1025KiB` is more than --max-request-bytes (`1MiB`), and session policies are a \
+             part of the message; lower it, or raise the other",
+        ),
+        (
+            &["--cache-size=1GiB", "--memory-limit=1GiB"],
+            "--cache-size: `1GiB` is all of --memory-limit (`1GiB`), or more: with a full cache every call would be \
+             refused; lower it, or raise the other",
+        ),
+        // What is wrong by itself contradicts nothing.
+        (
+            &["--cache-size=1GiB", "--memory-limit=1GB", "--max-session-policy-bytes=2MiB", "--max-request-bytes=4MiB"],
+            "--memory-limit: `1GB` is not a size; write a number of bytes, or a number with KiB, MiB or GiB, such as `64MiB`",
+        ),
+        (
             &["--drain-delay", "10s", "--drain-timeout", "9s"],
             "--drain-timeout: `9s` is shorter than --drain-delay (`10s`); both are counted from the signal",
         ),
     ];
     for (flags, expected) in cases {
         assert_eq!(check(flags).unwrap_err(), [expected]);
+    }
+}
+
+#[test]
+fn what_is_not_written_contradicts_nothing() {
+    for flags in [
+        &["--max-request-bytes=64KiB"][..],
+        &["--memory-limit=32MiB"],
+        &["--cache-size=1GiB"],
+        &["--cache-size=1GiB", "--memory-limit=0"],
+        &["--cache-size=63MiB", "--memory-limit=64MiB"],
+        &["--max-session-policy-bytes=1MiB"],
+        // Calls wait in sockets, before their time counts.
+        &["--request-timeout=50ms"],
+        &["--max-queue-time=2s"],
+    ] {
+        assert!(check(flags).is_ok(), "{flags:?}");
     }
 }
 
