@@ -48,6 +48,8 @@ pub struct Config {
     pub admin_tls: Option<TlsOptions>,
     /// Bytes for remembered decisions; 0 turns the cache off.
     pub cache_bytes: usize,
+    /// Whether nobody has said how many.
+    pub cache_is_default: bool,
     /// How the store is watched.
     pub watch: WatchOptions,
     /// How the service stops.
@@ -220,6 +222,7 @@ impl Config {
             tls: args.tls.grpc(&mut check),
             admin_tls: args.tls.admin(&mut check),
             cache_bytes: check.size("--cache-size", &args.cache_size, 0..=most_cache_bytes()),
+            cache_is_default: args.cache_size == DEFAULT_CACHE_SIZE,
             watch: watch_options(args, &mut check),
             drain: drain_options(args, &mut check),
             limits: limits(args, &mut check),
@@ -240,6 +243,13 @@ impl Config {
         config.check_exposed(insecure, &mut check);
         config.check_tls_is_used(&mut check);
         check.finish(config)
+    }
+
+    /// The cache's budget where so many bytes of memory may be used (0: any). The default is made for a sidecar of 256 MiB: in a smaller
+    /// one, what is remembered would fill the memory in time, and every call would be refused until the policies change.
+    pub fn cache_bytes_within(&self, memory_limit: u64) -> usize {
+        let most = usize::try_from(memory_limit / 4).unwrap_or(usize::MAX);
+        if self.cache_is_default && memory_limit > 0 { self.cache_bytes.min(most) } else { self.cache_bytes }
     }
 
     /// Sizes that leave no room for each other. A default that does not fit beside what is written is no contradiction: where

@@ -108,7 +108,7 @@ async fn serve_logged(
 
     let loading_since = Instant::now();
     let engine = tokio::select! {
-        loaded = load(config) => loaded?,
+        loaded = load(config, state.memory.limit()) => loaded?,
         _ = signals.next() => return Ok(End { deadline: Instant::now(), traces: state.traces.clone() }),
     };
     let reloading = start_reloading(config, &engine, loading_since, Arc::clone(&metrics))?;
@@ -187,11 +187,11 @@ async fn bind(config: &Config) -> Result<Vec<Listener>, String> {
 }
 
 /// The engine with its first snapshot, loaded off the serving threads; everything that is wrong with the store is said.
-async fn load(config: &Config) -> Result<Arc<Engine>, String> {
+async fn load(config: &Config, memory_limit: u64) -> Result<Arc<Engine>, String> {
     let (directory, options) = (config.policies.clone(), config.store.clone());
     let loading = tokio::task::spawn_blocking(move || reload::load_once(&directory, &options));
     let loaded = loading.await.map_err(|error| error.to_string())?.map_err(|findings| refused(config, &findings))?;
-    Ok(Arc::new(Engine::new(loaded, config.cache_bytes)))
+    Ok(Arc::new(Engine::new(loaded, config.cache_bytes_within(memory_limit))))
 }
 
 fn refused(config: &Config, findings: &[Finding]) -> String {

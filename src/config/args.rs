@@ -63,7 +63,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub tls: TlsArgs,
 
-    /// Memory for remembered decisions; 0 turns the cache off
+    /// Memory for remembered decisions; 0 turns the cache off. By default a quarter of the memory limit, if that is less
     #[arg(long, env = "IAMD_CACHE_SIZE", value_name = "SIZE", default_value = DEFAULT_CACHE_SIZE)]
     pub cache_size: String,
 

@@ -56,6 +56,15 @@ fn what_is_written_is_what_counts() {
 }
 
 #[test]
+fn a_default_cache_leaves_room_where_memory_is_limited() {
+    let within = |flags: &[&str], limit| check(flags).unwrap().cache_bytes_within(limit);
+    for (limit, bytes) in [(0, 64 << 20), (1 << 30, 64 << 20), (256 << 20, 64 << 20), (64 << 20, 16 << 20), (3, 0)] {
+        assert_eq!(within(&[], limit), bytes, "{limit}");
+        assert_eq!(within(&["--cache-size", "32MiB"], limit), 32 << 20, "as it is written");
+    }
+}
+
+#[test]
 fn all_problems_are_reported_at_once() {
     let flags = [
         "--account-id",
