@@ -73,8 +73,9 @@ const BATCH: Row = Row { method: Method::Batch, streams: 2, ..UNARY };
 const CALLER: Row = Row { in_a_row: 100, ..BATCH };
 const STREAM: Row = Row { method: Method::Stream, streams: 1, ..UNARY };
 const GROWING: Row = Row { beside_null: false, sizes: STATEMENTS, ..UNARY };
-/// Where a decision may take long, few at a time keep a core busy, and a queue of 256 would be all that is measured.
-const OWN: Row = Row { connections: 2, streams: 2, warm_up: 100, each_new: true, ..GROWING };
+const OWN: Row = Row { streams: 8, each_new: true, ..GROWING };
+/// Where a decision takes long, few at a time keep a core busy, and a queue of 256 would be all that is measured.
+const WORST: Row = Row { connections: 2, streams: 2, warm_up: 100, ..OWN };
 
 pub(super) const ROWS: &[Row] = &[
     Row { name: "unary-cached", title: "unary, 8 x 32, 10,000 different requests, all from the cache", ..UNARY },
@@ -122,7 +123,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "own-statements-new",
-        title: "statements of each principal, 2 x 2, every request new",
+        title: "statements of each principal, 8 x 8, every request new",
         series: Series::OwnStatements,
         ..OWN
     },
@@ -131,7 +132,7 @@ pub(super) const ROWS: &[Row] = &[
         title: "statements of each principal that only conditions tell apart, 2 x 2, every request new",
         series: Series::WorstStatements,
         sizes: &[10, 100, 1000, 10_000],
-        ..OWN
+        ..WORST
     },
     Row {
         name: "principals-cached",
