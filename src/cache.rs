@@ -154,7 +154,7 @@ impl DecisionCache {
         if !self.reserve(cost) {
             let set = self.table.set(key.place);
             // Who would be the first in its part of the table is let in.
-            if !set.is_none_or(|set| set.came_before(key.place)) {
+            if set.is_some_and(|set| !set.came_before(key.place)) {
                 return self.forget_in(set, key);
             }
             // By now, the key may belong into another set.

@@ -268,7 +268,7 @@ impl Config {
             check.problem("--max-session-policy-bytes", message);
         }
         let cache = &args.cache_size;
-        let written = cache != DEFAULT_CACHE_SIZE && check.is_clean("--cache-size") && check.is_clean("--memory-limit");
+        let written = !self.cache_is_default && check.is_clean("--cache-size") && check.is_clean("--memory-limit");
         // Tight memory takes nothing from the cache, only the next snapshot does: until then all calls would be refused.
         if let MemoryLimit::Bytes(limit) = overload.memory
             && written

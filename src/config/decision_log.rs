@@ -186,8 +186,8 @@ pub struct MaskOptions {
 
 /// None where no log is asked for.
 pub(super) fn check(args: &DecisionLogArgs, check: &mut Checker) -> Option<DecisionLogOptions> {
+    let statements = check.switch("--decision-log-statements", &args.decision_log_statements);
     let Some(target) = &args.decision_log else {
-        let statements = check.switch("--decision-log-statements", &args.decision_log_statements);
         for flag in given(args, statements) {
             check.problem(flag, "says nothing without --decision-log; write where to log, such as `--decision-log -`");
         }
@@ -210,7 +210,7 @@ pub(super) fn check(args: &DecisionLogArgs, check: &mut Checker) -> Option<Decis
         rotation: rotation(args, &target, check),
         filter: filter(args, check),
         masks: masks(args, check),
-        statements: check.switch("--decision-log-statements", &args.decision_log_statements),
+        statements,
         target,
     })
 }

@@ -313,6 +313,18 @@ struct Finder {
     len: usize,
 }
 
+/// Where files of so many units start, one behind the other, and where the last one ends.
+fn in_a_row(units: impl Iterator<Item = u32>) -> (Arc<[u32]>, u32) {
+    let mut end = 0_u32;
+    let base = |units| {
+        let base = end;
+        end = end.saturating_add(units);
+        base
+    };
+    let bases = units.map(base).collect();
+    (bases, end)
+}
+
 impl Default for Finder {
     fn default() -> Self {
         Self::new(Files::default(), |file| &file.users, &Table::default())
@@ -321,13 +333,7 @@ impl Default for Finder {
 
 impl Finder {
     fn new(files: Files, of: fn(&Fragment) -> &Principals, by_name: &Table<Location>) -> Self {
-        let mut end = 0_u32;
-        let base = |file: &Arc<Linked>| {
-            let base = end;
-            end = end.saturating_add(of(&file.fragment).units());
-            base
-        };
-        let bases: Arc<[u32]> = files.iter().map(base).collect();
+        let (bases, end) = in_a_row(files.iter().map(|file| of(&file.fragment).units()));
         let place_mask = u32::MAX.checked_shr(end.leading_zeros()).unwrap_or_default();
         let place = |at: Location| {
             let start = of(&files.get(at.file)?.fragment).starts.get(at.index as usize)?;
@@ -363,17 +369,12 @@ impl Finder {
 
     /// Where the records of each of these files start, and where those of the last one end.
     fn bases_in(&self, files: &Files, changed: &[u32]) -> (Arc<[u32]>, u32) {
-        let mut end = 0_u32;
         let ends = self.bases.iter().skip(1).chain([&self.end]);
-        let base = |(number, (start, stop)): (u32, (&u32, &u32))| {
-            let base = end;
+        let units = |(number, (start, end)): (u32, (&u32, &u32))| {
             let other = changed.binary_search(&number).ok().and_then(|_| files.get(number));
-            let units = other.map_or(stop.saturating_sub(*start), |file| (self.of)(&file.fragment).units());
-            end = end.saturating_add(units);
-            base
+            other.map_or(end.saturating_sub(*start), |file| (self.of)(&file.fragment).units())
         };
-        let bases = (0..).zip(self.bases.iter().zip(ends)).map(base).collect();
-        (bases, end)
+        in_a_row((0..).zip(self.bases.iter().zip(ends)).map(units))
     }
 
     /// A slot where its record lies in these files.

@@ -17,9 +17,7 @@ use crate::config::ConnectionLimits;
 pub struct Use {
     /// Whether the peer has introduced itself.
     greeted: AtomicBool,
-    /// Whether there was a call ever.
-    called: AtomicBool,
-    /// Grows with calls.
+    /// Grows with calls; 0 as long as there was none.
     calls: AtomicU64,
     /// Whoever holds it is a call that is not answered yet.
     open: Arc<()>,
@@ -37,7 +35,6 @@ impl Use {
     pub fn note_calls(&self) {
         // One writer: nothing is lost between load and store.
         self.calls.store(self.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.called.store(true, Ordering::Relaxed);
     }
 
     /// To be held by a call as long as it is not answered.
@@ -60,7 +57,7 @@ impl Use {
     }
 
     fn has_called(&self) -> bool {
-        self.called.load(Ordering::Relaxed)
+        self.calls.load(Ordering::Relaxed) > 0
     }
 
     /// Of one that is sent away: whoever has called may be about to call again, and is told to do that elsewhere.
@@ -171,34 +168,27 @@ impl Silent {
 
     /// Closes one; false if there is none.
     pub fn send_one_away(&mut self, now: Instant) -> bool {
-        self.send_newcomer_away(now) || self.send_greeted_away(now) || self.send_quiet_away(now)
+        self.send_silent_away(now) || self.send_quiet_away(now)
     }
 
-    fn send_newcomer_away(&mut self, now: Instant) -> bool {
-        while let Some(oldest) = self.newcomers.pop_front() {
-            match oldest.upgrade() {
-                Some(usage) if usage.has_called() => self.watch(oldest, now),
-                Some(usage) if usage.greeted.load(Ordering::Relaxed) => self.greeted.push_back(oldest),
-                Some(usage) => return usage.send_away(),
-                None => {}
+    fn send_silent_away(&mut self, now: Instant) -> bool {
+        while let Some((oldest, is_newcomer)) = self.next_silent() {
+            let Some(usage) = oldest.upgrade() else { continue };
+            if usage.has_called() {
+                self.callers.push_back(Caller { usage: oldest, calls: 0, since: now });
+            } else if is_newcomer && usage.greeted.load(Ordering::Relaxed) {
+                self.greeted.push_back(oldest);
+            } else {
+                return usage.send_away();
             }
         }
         false
     }
 
-    fn send_greeted_away(&mut self, now: Instant) -> bool {
-        while let Some(oldest) = self.greeted.pop_front() {
-            match oldest.upgrade() {
-                Some(usage) if usage.has_called() => self.watch(oldest, now),
-                Some(usage) => return usage.send_away(),
-                None => {}
-            }
-        }
-        false
-    }
-
-    fn watch(&mut self, usage: Weak<Use>, now: Instant) {
-        self.callers.push_back(Caller { usage, calls: 0, since: now });
+    /// The next one that was silent when it was last looked at; whether it was never looked at.
+    fn next_silent(&mut self) -> Option<(Weak<Use>, bool)> {
+        let newcomer = self.newcomers.pop_front().map(|usage| (usage, true));
+        newcomer.or_else(|| Some((self.greeted.pop_front()?, false)))
     }
 
     fn send_quiet_away(&mut self, now: Instant) -> bool {

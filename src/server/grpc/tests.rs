@@ -54,9 +54,13 @@ fn read(authorization: &Arc<Authorization>, message: &[u8]) -> Unary<Pieces> {
     Unary::new(Arc::clone(authorization), Pieces::of(message), Hearers::default())
 }
 
-fn answer(mut call: Unary<Pieces>) -> v1::IsAuthorizedResponse {
+fn try_answer(mut call: Unary<Pieces>) -> Result<v1::IsAuthorizedResponse, Status> {
     let Poll::Ready(answer) = call.poll(&mut Context::from_waker(Waker::noop()), || Ok(())) else { panic!("waits") };
-    v1::IsAuthorizedResponse::decode(&answer.unwrap()[HEAD_BYTES..]).unwrap()
+    answer.map(|answer| v1::IsAuthorizedResponse::decode(&answer[HEAD_BYTES..]).unwrap())
+}
+
+fn answer(call: Unary<Pieces>) -> v1::IsAuthorizedResponse {
+    try_answer(call).unwrap()
 }
 
 fn places() -> Vec<CachePlace> {
@@ -157,10 +161,8 @@ fn said(response: &v1::IsAuthorizedResponse) -> Said {
 }
 
 fn alone(authorization: &Arc<Authorization>, message: &[u8]) -> Said {
-    let mut call = read(authorization, message);
-    let Poll::Ready(answer) = call.poll(&mut Context::from_waker(Waker::noop()), || Ok(())) else { panic!("waits") };
-    let answer = answer.map_err(|status| (i32::from(status.code()), status.message().to_owned()))?;
-    said(&v1::IsAuthorizedResponse::decode(&answer[HEAD_BYTES..]).unwrap())
+    let answer = try_answer(read(authorization, message));
+    said(&answer.map_err(|status| (i32::from(status.code()), status.message().to_owned()))?)
 }
 
 /// The messages in the frames of answers.
