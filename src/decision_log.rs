@@ -23,6 +23,7 @@ mod mask;
 mod origin;
 mod queue;
 pub mod read;
+mod reserve;
 mod rotate;
 mod sink;
 mod text;

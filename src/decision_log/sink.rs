@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::reserve::Reserve;
 use super::rotate;
 use crate::config::{LogTarget, Rotation};
 use crate::finding::io_words;
@@ -35,6 +36,7 @@ struct Opened {
     since: Instant,
     /// Whether it ends within a line: whoever wrote it was interrupted.
     torn: bool,
+    reserve: Reserve,
 }
 
 impl Sink {
@@ -86,6 +88,7 @@ impl Sink {
 
     /// Writes some of these bytes, and says how many.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.reserve(bytes.len());
         let written = self.opened.file.write(bytes)?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
@@ -95,6 +98,13 @@ impl Sink {
             *size = size.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
         }
         Ok(written)
+    }
+
+    /// Sets room aside on the disk, for no more than the file may hold.
+    fn reserve(&mut self, bytes: usize) {
+        let Some(size) = self.opened.size else { return };
+        let growth = self.rotation.max_bytes.map_or(u64::MAX, |most| most.saturating_sub(size));
+        self.opened.reserve.prepare(&self.opened.file, u64::try_from(bytes).unwrap_or(u64::MAX), growth);
     }
 }
 
@@ -109,7 +119,7 @@ fn open(target: &LogTarget) -> io::Result<Opened> {
     let created = size.filter(|size| *size > 0).and_then(|_| found.created().ok());
     let age = created.and_then(|created| created.elapsed().ok()).unwrap_or_default();
     let torn = size.is_some_and(|size| ends_within_a_line(&file, size));
-    Ok(Opened { file, size, age, since: Instant::now(), torn })
+    Ok(Opened { file, size, age, since: Instant::now(), torn, reserve: Reserve::default() })
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
