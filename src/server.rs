@@ -21,6 +21,7 @@ use crate::tls::{Endpoint, Endpoints};
 
 pub mod admin;
 mod answers;
+mod authority;
 pub mod calls;
 pub mod connection;
 pub mod convert;

@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
+use super::authority::Mender;
 use super::incoming::{Accepted, Place, StdSocket};
 use super::life::Use;
 use super::memory::Memory;
@@ -46,7 +47,7 @@ impl Socket {
 }
 
 /// What a client says first, by the HTTP/2 protocol.
-const PREFACE_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+pub(super) const PREFACE_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
 /// How long a peer may take to say it. Whoever connects and keeps silent would hold one of `--max-connections` for ever.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -70,6 +71,8 @@ pub struct Connection {
     read: usize,
     /// Whether the last attempt to read was left out for others.
     yielded: bool,
+    /// For a client that names a Unix socket's path as a host, as long as it may.
+    mender: Option<Box<Mender>>,
 }
 
 struct Greeting {
@@ -118,6 +121,7 @@ impl Connection {
         };
         let greeting = Greeting { missing_bytes: PREFACE_BYTES, patience: Box::pin(patience) };
         let allowed = state.tls.grpc.as_ref().map(|endpoint| endpoint.options.allowed.as_slice());
+        let mender = matches!(socket, Socket::Unix(_)).then(|| Box::new(Mender::new()));
         let (peer, write_timeout) = (socket.peer(allowed.unwrap_or_default()), limits.write_timeout);
         Self {
             socket,
@@ -129,6 +133,7 @@ impl Connection {
             memory: Arc::clone(&state.memory),
             read: 0,
             yielded: false,
+            mender,
         }
     }
 
@@ -149,6 +154,13 @@ impl Connection {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Socket::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
             Socket::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+
+    /// What was read now.
+    fn mend(&mut self, read: &mut [u8]) {
+        if self.mender.as_mut().is_some_and(|mender| !mender.mend(read)) {
+            self.mender = None;
         }
     }
 
@@ -210,6 +222,7 @@ impl AsyncRead for Connection {
         let polled = self.poll_socket(context, buffer);
         let read = buffer.filled().len() - before;
         self.count(read);
+        self.mend(buffer.filled_mut().get_mut(before..).unwrap_or_default());
         if self.greeting.is_none() {
             return polled;
         }
