@@ -63,6 +63,11 @@ impl Calls {
         &self.authorization
     }
 
+    /// What the listeners share.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
     /// A call, from its head on.
     pub fn call<B: RequestBody>(&self, request: Request<B>) -> CallFuture<B> {
         let rpc = Rpc::of(request.uri().path());

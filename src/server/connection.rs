@@ -52,8 +52,9 @@ pub(super) const PREFACE_BYTES: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len(
 /// How long a peer may take to say it. Whoever connects and keeps silent would hold one of `--max-connections` for ever.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// All threads share the count of what was read: each connection adds to it this often, and not at every read.
-const TOLD_BYTES: usize = 64 * 1024;
+/// All threads share the count of what was read: each connection adds to it this often, and not at every read unless memory is tight.
+/// So a thousand connections may have read 16 MiB that nobody else knows of.
+const TOLD_BYTES: usize = 16 * 1024;
 
 /// An open connection; counted until it is dropped.
 pub struct Connection {
@@ -166,7 +167,7 @@ impl Connection {
 
     fn count(&mut self, read: usize) {
         self.read += read;
-        if self.read >= TOLD_BYTES {
+        if self.read >= TOLD_BYTES || self.memory.is_tight() {
             self.memory.note_read(std::mem::take(&mut self.read) as u64);
         }
     }

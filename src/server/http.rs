@@ -19,7 +19,7 @@ use super::calls::Calls;
 use super::connection::Connection;
 use super::grpc::Authorization;
 use super::life::{Grace, Use, end_of_calls, end_of_grace};
-use super::patience::Patient;
+use super::patience::{Patience, Patient};
 use super::queue;
 use super::rarely::Rarely;
 use crate::config::ConnectionLimits;
@@ -88,14 +88,14 @@ impl Drop for Gathering {
 }
 
 /// Answers what was gathered; whether there was anything.
-fn answer_arrived(usage: &Use, write_timeout: Duration) -> bool {
+fn answer_arrived(usage: &Use, patience: &Patience) -> bool {
     let mut calls = ARRIVED.take();
     let any = !calls.is_empty();
     for call in calls.drain(..) {
         // A fault of ours (already printed by the panic hook) ends this call alone: what is dropped is reset.
         let polled = catch_unwind(AssertUnwindSafe(|| answer(call)));
         if let Ok(Some(waiting)) = polled {
-            tokio::spawn(Patient::new(waiting, write_timeout, usage.open()));
+            tokio::spawn(Patient::new(waiting, patience.clone(), usage.open()));
         }
     }
     // Its memory is used again. INVARIANT: nothing was gathered meanwhile: only a connection's poll does that, and a tunnel
@@ -138,8 +138,9 @@ where
     let usage = Arc::clone(connection.usage());
     let life = Life::Open(Rarely::new(end_of_calls(*limits, Arc::clone(&usage), stopped)));
     let authorization = Arc::clone(calls.authorization());
+    let patience = Patience { limit: limits.write_timeout, state: Arc::clone(calls.state()) };
     let http = Box::pin(builder.serve_connection(TokioIo::new(connection), calls));
-    Serving { http, authorization, life, usage, write_timeout: limits.write_timeout, drained: None }
+    Serving { http, authorization, life, usage, patience, drained: None }
 }
 
 type Http = http2::Connection<TokioIo<Connection>, Calls, Gather>;
@@ -150,7 +151,7 @@ pub struct Serving {
     authorization: Arc<Authorization>,
     life: Life,
     usage: Arc<Use>,
-    write_timeout: Duration,
+    patience: Patience,
     /// When it was last read until nothing was left.
     drained: Option<Instant>,
 }
@@ -189,7 +190,7 @@ impl Serving {
     fn answer_arrived(&mut self) -> bool {
         queue::begin(self.drained);
         self.authorization.fetch();
-        let any = answer_arrived(&self.usage, self.write_timeout);
+        let any = answer_arrived(&self.usage, &self.patience);
         if any {
             self.usage.note_calls();
             self.drained = queue::last_seen();

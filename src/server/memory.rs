@@ -5,10 +5,13 @@
 
 use std::hint::black_box;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::config::{MemoryLimit, Overload};
 use crate::metrics::Rpc;
@@ -58,6 +61,8 @@ pub struct Memory {
     /// What was read from peers since then.
     read: AtomicU64,
     tightness: AtomicU8,
+    /// Rings when that changes.
+    changed: Notify,
 }
 
 /// From how many bytes on it is how tight.
@@ -107,7 +112,8 @@ impl Memory {
         };
         let marks = Marks::new(source.as_ref().map_or(0, Source::limit), options.memory_high);
         let (used, read) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { source, marks, used, read, tightness: AtomicU8::new(Tightness::None as u8) }
+        let tightness = AtomicU8::new(Tightness::None as u8);
+        Self { source, marks, used, read, tightness, changed: Notify::new() }
     }
 
     /// Looks from now on, as long as somebody else holds the memory.
@@ -148,7 +154,21 @@ impl Memory {
         let tightness = self.marks.tightness(used, self.tightness());
         // Two may look at a time: one of them reports what is new.
         if self.tightness.swap(tightness as u8, Ordering::Relaxed) != tightness as u8 {
+            self.changed.notify_waiters();
             self.report(tightness, used);
+        }
+    }
+
+    /// Ends when it is nearly used up.
+    pub async fn runs_out(&self) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            // INVARIANT: it listens before it looks, or it might miss what happens in between.
+            changed.as_mut().enable();
+            if self.tightness() == Tightness::Critical {
+                return;
+            }
+            changed.await;
         }
     }
 

@@ -24,6 +24,7 @@ mod crowd;
 mod descriptors;
 mod killed;
 mod memory;
+mod unread;
 
 const MIB: u64 = 1 << 20;
 
@@ -159,6 +160,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
