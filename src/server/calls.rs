@@ -36,6 +36,10 @@ static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// How long the rest of a request is waited for whose time is up; not longer than it had.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Health gets in past `--max-in-flight`. Whoever asks and does not say what would fill memory by that, at 12 KiB for each call; past
+/// so many more, only those are answered that have come whole, which wait for nothing.
+const WAITING_CHECKS: usize = 1024;
+
 /// All services, behind limits and metrics.
 #[derive(Clone, Debug)]
 pub struct Calls {
@@ -99,7 +103,9 @@ impl Calls {
             }
             Rpc::Unknown if request.method() == Method::CONNECT => Answer::Tunnel,
             Rpc::HealthCheck | Rpc::HealthWatch | Rpc::ReflectionV1 | Rpc::ReflectionV1Alpha | Rpc::Unknown => {
-                Answer::Other(Box::new(self.others.clone().call(request.map(Body::new))))
+                let (mut head, body) = request.into_parts();
+                head.headers = bare(&head.headers);
+                Answer::Other(Box::new(self.others.clone().call(Request::from_parts(head, Body::new(body)))))
             }
         }
     }
@@ -163,9 +169,17 @@ impl<B: RequestBody> hyper::service::Service<Request<B>> for Calls {
     }
 }
 
+static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+
+/// What other services look at of the headers, which they keep until a message has come: that may be 40 KiB for each call, of a few
+/// hundred bytes that were sent.
+fn bare(headers: &HeaderMap) -> HeaderMap {
+    let copy = |name: &HeaderName| Some((name.clone(), headers.get(name)?.clone()));
+    [&CONTENT_TYPE, &ENCODING].into_iter().filter_map(copy).collect()
+}
+
 /// Messages come as they are: the service knows no compression.
 fn unknown_encoding(headers: &HeaderMap) -> Option<Status> {
-    static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
     let encoding = headers.get(&ENCODING).filter(|encoding| *encoding != "identity")?;
     Some(convert::unknown_encoding(encoding.to_str().unwrap_or("?")))
 }
@@ -199,6 +213,16 @@ impl Call {
             Some(timeout) if waited >= Some(timeout) => Err(self.time_is_up(timeout)),
             _ => Ok(()),
         }
+    }
+
+    /// An error for a question about health of which not all has come, if so many are waited for already.
+    fn no_place_to_wait(&self) -> Option<Status> {
+        let in_flight = &self.state.in_flight;
+        if !self.rpc.is_health() || in_flight.held() <= in_flight.limit().saturating_add(WAITING_CHECKS) {
+            return None;
+        }
+        self.state.metrics.shed(Shed::InFlight);
+        Some(convert::overloaded(in_flight.limit()))
     }
 
     /// DEADLINE_EXCEEDED; but if it is the service's own limit, and the service that had too much to do, then it says so.
@@ -362,6 +386,9 @@ impl<B: RequestBody> Future for CallFuture<B> {
         let mut polled = self.poll_answer(context);
         if polled.is_pending() {
             self.waited = true;
+            if let Some(status) = self.call.as_ref().and_then(Call::no_place_to_wait) {
+                return Poll::Ready(Ok(self.end(status)));
+            }
             if let Poll::Ready((status, timeout)) = self.poll_deadline(context) {
                 polled = self.give_up(status, timeout.min(LONGEST_PATIENCE), context);
             }

@@ -5,9 +5,11 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::{
-    ACK, END_HEADERS, HEADERS, MIB, PING, SETTINGS, WINDOW_UPDATE, frame, greeted, head, next_of, start, withstands,
+    ACK, END_HEADERS, HEADERS, MIB, PING, SETTINGS, WINDOW_UPDATE, becomes, frame, greeted, head, next_of, start,
+    withstands,
 };
-use crate::program::get;
+use crate::operator::metric;
+use crate::program::{Program, get};
 
 const DATA: u8 = 0;
 
@@ -79,4 +81,41 @@ async fn bytes_that_keep_what_they_came_with() {
     let message = [&[0, 0, 0, 31, 251, 0x7a, 0xf8, 0x3f][..], &[b'x'; 8_184]].concat();
     let both = [frame(DATA, 0, held, &[0]), frame(DATA, 0, answered, &message)].concat();
     withstands_within_limit(20, std::iter::once(heads).chain(std::iter::repeat_n(both.repeat(20), 50)).collect()).await;
+}
+
+/// Half of a question about health, with a head that unfolds to 15 KiB.
+fn half_a_question(stream: u32) -> Vec<u8> {
+    let entry: &[u8] = if stream == 1 { &[0x40, 1, b'x', 1, b'y'] } else { &[] };
+    let head = [&head("/grpc.health.v1.Health/Check"), entry, &[0xbe; 440]].concat();
+    [frame(HEADERS, END_HEADERS, stream, &head), frame(DATA, 0, stream, &[0, 0, 0, 0, 9, b'?'])].concat()
+}
+
+fn in_flight(program: &Program) -> f64 {
+    metric(program, "iamd_requests_in_flight")
+}
+
+/// Health is never refused for want of places; whoever does not say all of the question is.
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_about_health_that_are_never_finished() {
+    let program = start(&["--max-in-flight", "100"]);
+    let before = program.peak_memory_bytes();
+    let questions: Vec<u8> = (0..128).flat_map(|n| half_a_question(2 * n + 1)).collect();
+    let ask = |_| {
+        let mut socket = greeted(&program.grpc[0]);
+        socket.write_all(&questions).unwrap();
+        socket
+    };
+    let held: Vec<TcpStream> = (0..30).map(ask).collect();
+    // The others are refused.
+    becomes(&program, "iamd_requests_shed_total{reason=\"in_flight\"}", 30.0 * 128.0 - 1_124.0).await;
+    assert_eq!(in_flight(&program), 1_124.0);
+    let took = program.peak_memory_bytes() - before;
+    assert!(took < 48 * MIB, "{} MiB", took / MIB);
+
+    let mut probe = greeted(&program.grpc[0]);
+    let question = [frame(HEADERS, END_HEADERS, 1, &head("/grpc.health.v1.Health/Check")), frame(DATA, 1, 1, &[0; 5])];
+    probe.write_all(&question.concat()).unwrap();
+    assert_eq!(next_of(&mut probe, DATA).expect("an answer").payload, [0, 0, 0, 0, 2, 8, 1]);
+    drop((held, probe));
+    becomes(&program, "iamd_requests_in_flight", 0.0).await;
 }
