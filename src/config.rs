@@ -252,6 +252,15 @@ impl Config {
         if self.cache_is_default && memory_limit > 0 { self.cache_bytes.min(most) } else { self.cache_bytes }
     }
 
+    /// What would be written in its place, if a cache's size was written that leaves too little of so much memory. Tight memory takes
+    /// nothing from the cache, only the next snapshot does: until then calls would be refused.
+    pub fn cache_is_too_large(&self, memory_limit: u64) -> Option<u64> {
+        let mark = memory_limit / 100 * u64::from(self.limits.overload.memory_high);
+        // Session policies take a quarter as much besides: see `engine::sessions`.
+        let most = mark.saturating_sub(LEAST_BESIDES_CACHE) / 5 * 4;
+        (!self.cache_is_default && self.cache_bytes > 0 && self.cache_bytes as u64 > most).then_some(most)
+    }
+
     /// Sizes that leave no room for each other. A default that does not fit beside what is written is no contradiction: where
     /// messages are short, policies in them are; and few callers fill a cache.
     fn check_sizes(&self, args: &ServeArgs, check: &mut Checker) {
@@ -267,17 +276,18 @@ impl Config {
             );
             check.problem("--max-session-policy-bytes", message);
         }
-        let cache = &args.cache_size;
-        let written = !self.cache_is_default && check.is_clean("--cache-size") && check.is_clean("--memory-limit");
-        // Tight memory takes nothing from the cache, only the next snapshot does: until then all calls would be refused.
+        let written = ["--cache-size", "--memory-limit", "--memory-high"].iter().all(|flag| check.is_clean(flag));
         if let MemoryLimit::Bytes(limit) = overload.memory
             && written
-            && self.cache_bytes as u64 >= limit
+            && let Some(most) = self.cache_is_too_large(limit)
         {
             let message = format!(
-                "`{cache}` is all of --memory-limit (`{}`), or more: with a full cache every call would be refused; lower \
-                 it, or raise the other",
-                args.overload.memory_limit
+                "`{}`, and a quarter of it for session policies, leave less than 16 MiB for all else below {} % of \
+                 --memory-limit (`{}`): with a full cache calls would be refused; write `{}MiB` at most, or raise the other",
+                args.cache_size,
+                overload.memory_high,
+                args.overload.memory_limit,
+                most >> 20
             );
             check.problem("--cache-size", message);
         }
@@ -289,6 +299,9 @@ pub fn is_partition(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     text.starts_with("aws") && text.bytes().all(word)
 }
+
+/// The process with a small store.
+const LEAST_BESIDES_CACHE: u64 = 16 << 20;
 
 /// 64 GiB, for which the cache's directory of its table takes 4 to 6 MiB; beyond, that alone would be felt.
 fn most_cache_bytes() -> usize {

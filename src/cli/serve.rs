@@ -191,6 +191,14 @@ async fn load(config: &Config, memory_limit: u64) -> Result<Arc<Engine>, String>
     let (directory, options) = (config.policies.clone(), config.store.clone());
     let loading = tokio::task::spawn_blocking(move || reload::load_once(&directory, &options));
     let loaded = loading.await.map_err(|error| error.to_string())?.map_err(|findings| refused(config, &findings))?;
+    if let Some(most) = config.cache_is_too_large(memory_limit) {
+        tracing::warn!(
+            cache_size = config.cache_bytes,
+            memory_limit,
+            most,
+            "a full cache leaves too little memory: calls would be refused; hint: lower --cache-size, or raise the limit of the cgroup"
+        );
+    }
     Ok(Arc::new(Engine::new(loaded, config.cache_bytes_within(memory_limit))))
 }
 

@@ -307,7 +307,7 @@ fn transport_security_as_written() {
 
 #[test]
 fn flags_that_contradict_each_other() {
-    let cases: [(&[&str], &str); 18] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["--tls-cert=a"], "--tls-cert: needs --tls-key, too: a certificate and its key are two files"),
         (
             &["--admin-tls-key=a"],
@@ -353,11 +353,6 @@ fn flags_that_contradict_each_other() {
             "--max-session-policy-bytes: `1025KiB` is more than --max-request-bytes (`1MiB`), and session policies are a \
              part of the message; lower it, or raise the other",
         ),
-        (
-            &["--cache-size=1GiB", "--memory-limit=1GiB"],
-            "--cache-size: `1GiB` is all of --memory-limit (`1GiB`), or more: with a full cache every call would be \
-             refused; lower it, or raise the other",
-        ),
         // What is wrong by itself contradicts nothing.
         (
             &["--cache-size=1GiB", "--memory-limit=1GB", "--max-session-policy-bytes=2MiB", "--max-request-bytes=4MiB"],
@@ -373,6 +368,30 @@ fn flags_that_contradict_each_other() {
     }
 }
 
+/// On both sides of what fits.
+#[test]
+fn a_cache_that_leaves_too_little_of_the_memory() {
+    for (cache, limit, high, most) in [
+        ("1GiB", "1GiB", "90", Some(724)),
+        ("725MiB", "1GiB", "90", Some(724)),
+        ("724MiB", "1GiB", "90", None),
+        ("28MiB", "64MiB", "79", Some(27)),
+        ("28MiB", "64MiB", "80", None),
+        ("1", "16MiB", "90", Some(0)),
+        ("0", "16MiB", "90", None),
+    ] {
+        let found = check(&["--cache-size", cache, "--memory-limit", limit, "--memory-high", high]);
+        let expected = most.map(|most| {
+            format!(
+                "--cache-size: `{cache}`, and a quarter of it for session policies, leave less than 16 MiB for all else below \
+                 {high} % of --memory-limit (`{limit}`): with a full cache calls would be refused; write `{most}MiB` at most, \
+                 or raise the other"
+            )
+        });
+        assert_eq!(found.err(), expected.map(|message| vec![message]), "{cache} of {limit}");
+    }
+}
+
 #[test]
 fn what_is_not_written_contradicts_nothing() {
     for flags in [
@@ -380,7 +399,6 @@ fn what_is_not_written_contradicts_nothing() {
         &["--memory-limit=32MiB"],
         &["--cache-size=1GiB"],
         &["--cache-size=1GiB", "--memory-limit=0"],
-        &["--cache-size=63MiB", "--memory-limit=64MiB"],
         &["--max-session-policy-bytes=1MiB"],
         // Calls wait in sockets, before their time counts.
         &["--request-timeout=50ms"],

@@ -199,3 +199,22 @@ async fn what_a_cgroup_allows_is_never_used_up() {
     becomes(&program, "iamd_requests_in_flight", 0.0).await;
     assert_eq!(metric(&program, "iamd_panics_total"), 0.0);
 }
+
+#[test]
+fn a_cache_that_fills_a_cgroup_is_warned_of() {
+    let Some(cgroup) = limited() else { return skip("a cgroup's memory, as above") };
+    // 90 % of 256 MiB, without 16: four fifths of that.
+    let most = (LIMIT / 100 * 90 - 16 * MIB) / 5 * 4;
+    for (cache_bytes, expected) in [(most, None), (most + 1, Some(most))] {
+        let store = quickstart();
+        let size = cache_bytes.to_string();
+        let command = cgroup.iamd(&serve(store.path(), &["--listen", "127.0.0.1:0", "--cache-size", &size]));
+        let mut before = Vec::new();
+        let mut program = Program::new(command, store);
+        program.logged_until("serving", &mut before);
+        let lines = before.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let warned =
+            lines.filter(|line| line["message"].as_str().unwrap().starts_with("a full cache leaves too little"));
+        assert_eq!(warned.map(|line| line["most"].as_u64()).next().flatten(), expected, "{before:?}");
+    }
+}
