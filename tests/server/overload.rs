@@ -56,24 +56,13 @@ async fn call(channel: Channel, path: &'static str) -> Result<(), tonic::Status>
     grpc.unary(Request::new(()), path.parse().unwrap(), codec).await.map(drop)
 }
 
-#[tokio::test]
-async fn a_fault_costs_one_call_and_is_counted() {
-    let config = config(&[]);
-    telemetry::init(&config.log);
+/// The service on one thread, with methods besides.
+async fn with(methods: axum::Router, flags: &[&str]) -> Service {
+    let config = config(flags);
     let state = state(&config);
-    // What the service really runs is not known to panic: a method of ours does, now or when it was waited for.
-    let faulty = axum::Router::new()
-        .route("/test.Faulty/Now", axum::routing::any(async || -> &'static str { panic!("a fault, on purpose") }))
-        .route(
-            "/test.Faulty/Later",
-            axum::routing::any(async || -> &'static str {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                panic!("a fault, on purpose")
-            }),
-        );
     let engine = Arc::new(Engine::new(empty_snapshot(), 0));
     let authorization = Authorization::new(engine, Arc::clone(&state), config.limits.request);
-    let calls = Calls::new(authorization, Routes::from(faulty), Arc::clone(&state));
+    let calls = Calls::new(authorization, Routes::from(methods), Arc::clone(&state));
     let serve = Serve { calls, state: Arc::clone(&state), max_streams: 10, limits: config.limits.connection };
     let (workers, _ends) = Workers::start(1, &serve).unwrap();
     let listener = Listener::bind(&config.listen[0], &config.unix_socket).await.unwrap();
@@ -84,6 +73,23 @@ async fn a_fault_costs_one_call_and_is_counted() {
             workers.serve(incoming.next().await);
         }
     });
+    service
+}
+
+#[tokio::test]
+async fn a_fault_costs_one_call_and_is_counted() {
+    telemetry::init(&config(&[]).log);
+    // What the service really runs is not known to panic: a method of ours does, now or when it was waited for.
+    let faulty = axum::Router::new()
+        .route("/test.Faulty/Now", axum::routing::any(async || -> &'static str { panic!("a fault, on purpose") }))
+        .route(
+            "/test.Faulty/Later",
+            axum::routing::any(async || -> &'static str {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                panic!("a fault, on purpose")
+            }),
+        );
+    let service = with(faulty, &[]).await;
 
     let channel = service.channel().await;
     let mut client = v1::authorization_service_client::AuthorizationServiceClient::new(channel.clone());
@@ -101,4 +107,41 @@ async fn a_fault_costs_one_call_and_is_counted() {
     service.metric("iamd_requests_in_flight 1").await;
     service.metric("iamd_connections 1").await;
     service.metric(&format!("iamd_panics_total {}", telemetry::panics())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_for_too_long_are_refused_with_when_to_come_back() {
+    // What takes time on the thread that serves, so that others wait.
+    let slow = axum::routing::any(async || std::thread::sleep(Duration::from_millis(40)));
+    let slow = axum::Router::new().route("/test.Slow/Now", slow);
+    let service = with(slow, &["--max-queue-time", "20ms", "--request-timeout", "1h"]).await;
+    let mut busy = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let channel = service.channel().await;
+        busy.spawn(async move {
+            loop {
+                drop(call(channel.clone(), "/test.Slow/Now").await);
+            }
+        });
+    }
+    let mut client = service.client().await;
+    let refused = async {
+        loop {
+            if let Err(status) = client.is_authorized(request()).await {
+                return status;
+            }
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(20), refused).await.expect("it is refused");
+    let expected = "calls wait for longer than --max-queue-time; try again later";
+    assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, expected));
+    let delay = status.get_error_details().retry_info().unwrap().retry_delay;
+    assert_eq!(delay, Some(Duration::from_millis(100)));
+    service.metric("iamd_requests_shed_total{reason=\"queue\"} 1").await;
+    let handled =
+        "grpc_server_handled_total{grpc_service=\"iamd.v1.AuthorizationService\",grpc_method=\"IsAuthorized\"";
+    service.metric(&format!("{handled},grpc_code=\"RESOURCE_EXHAUSTED\"}} 1")).await;
+    busy.shutdown().await;
+    service.metric("iamd_requests_in_flight 0").await;
+    client.is_authorized(request()).await.unwrap();
 }
