@@ -301,6 +301,32 @@ async fn client_authorities_change_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn client_authorities_of_the_admin_port_change_too() {
+    let (authority, next) = (Authority::new(), Authority::new());
+    let files = Files::new(&authority.server(), &authority.pem);
+    let program = start(&files.flags("admin-tls", true), &["--poll-interval", "20ms", "--debounce", "5ms"]);
+    let caller = |pair: &Pair| Caller::new(&authority.pem, Some(pair)).alpn("http/1.1");
+    let old = caller(&authority.issue("old", &["old.example"]));
+    let new = caller(&next.issue("new", &["new.example"]));
+    let mut held = old.tls(&program.admin).await.unwrap();
+    probe(&mut held).await;
+    admin::get(&new, &program, "/readyz").await.unwrap_err();
+    fs::write(files.at("ca.crt"), &next.pem).unwrap();
+    eventually("the new authority's probes get in", async || admin::get(&new, &program, "/readyz").await.ok()).await;
+    admin::get(&old, &program, "/readyz").await.unwrap_err();
+    probe(&mut held).await;
+    fs::write(files.at("ca.crt"), "no certificate").unwrap();
+    let rejected = "iamd_tls_reloads_total{listener=\"admin\",result=\"rejected\"} 1";
+    let is_rejected = async || {
+        let metrics = admin::get(&new, &program, "/metrics").await.unwrap();
+        metrics.lines().any(|line| line == rejected).then_some(())
+    };
+    eventually("nonsense is rejected", is_rejected).await;
+    admin::get(&old, &program, "/readyz").await.unwrap_err();
+    probe(&mut held).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hangup_is_answered() {
     let authority = Authority::new();
     let files = Files::new(&authority.server(), &authority.pem);
