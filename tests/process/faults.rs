@@ -399,6 +399,57 @@ async fn heads_byte_by_byte() {
     .await;
 }
 
+/// In the middle of a frame nothing else can be said, no answer to keepalive either: that ends it where idleness does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_byte_by_byte_that_keepalive_ends() {
+    let program = start(&["--keepalive-interval", "50ms", "--keepalive-timeout", "200ms", "--idle-timeout", "0s"]);
+    withstands(&program, 32, |address| {
+        let mut slow: Vec<_> = (0..50).map(|_| greeted(address)).collect();
+        // Three thousand bytes, which would take fifteen seconds.
+        for byte in frame(HEADERS, END_HEADERS | END_STREAM, 1, &unfolding(1)) {
+            slow.retain_mut(|socket| socket.write_all(&[byte]).is_ok());
+            if slow.is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("{} heads were taken to the end", slow.len());
+    })
+    .await;
+}
+
+/// With no flag but what tests need. Keepalive, which ends a head without an end, is on: after 80 s, which no test waits for.
+#[test]
+fn by_default_nobody_is_slow_for_ever() {
+    let store = quickstart();
+    let program = Program::spawn(iamd(&serve(store.path(), &["--listen", "127.0.0.1:0"])), store);
+    let mut greeting = TcpStream::connect(&program.grpc[0]).unwrap();
+    let mut socket = greeted(&program.grpc[0]);
+    for (stream, method) in [(1, "IsAuthorized"), (3, "BatchIsAuthorized"), (5, "StreamIsAuthorized")] {
+        let path = format!("/iamd.v1.AuthorizationService/{method}");
+        let half = [0, 0, 0, 3, 232, b'x'];
+        socket.write_all(&frame(HEADERS, END_HEADERS, stream, &head(&path))).unwrap();
+        socket.write_all(&frame(0, 0, stream, &half)).unwrap();
+    }
+    let handled = "grpc_server_handled_total{grpc_service=\"iamd.v1.AuthorizationService\",grpc_method=";
+    let late = |method: &str| metric(&program, &format!("{handled}\"{method}\",grpc_code=\"DEADLINE_EXCEEDED\"}}"));
+    let mut greeted = 0;
+    // A byte of each twice a second: what is missing of a message would take ten minutes, of a greeting twelve seconds.
+    for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
+        if greeting.write_all(&[*byte]).is_err() {
+            break;
+        }
+        greeted += 1;
+        for stream in [1, 3, 5] {
+            drop(socket.write_all(&frame(0, 0, stream, b"x")));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!((16..24).contains(&greeted), "{greeted} bytes of a greeting were taken");
+    assert_eq!(["IsAuthorized", "BatchIsAuthorized", "StreamIsAuthorized"].map(late), [1.0; 3]);
+    assert_eq!(metric(&program, "iamd_requests_in_flight"), 0.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_connections() {
     let program = start(&["--max-connections", "200"]);
