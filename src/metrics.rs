@@ -23,6 +23,7 @@ mod traced;
 
 use logged::LogMetrics;
 use register::Registrar;
+use rpc::REQUEST_ERRORS;
 pub use rpc::Rpc;
 use times::{EVALUATION, HANDLING, Observed, RELOAD, Times};
 pub use tls::{Handshake, TlsReading};
@@ -117,6 +118,7 @@ pub struct Metrics {
     rpcs: [RpcMetrics; Rpc::ALL.len()],
     decisions: [[Counter; PolicyType::ALL.len()]; Decision::ALL.len()],
     cache_requests: [Counter; CacheStatus::ALL.len()],
+    request_errors: [(Code, Counter); REQUEST_ERRORS.len()],
     evaluation_seconds: Times,
     sheds: [Counter; Shed::ALL.len()],
     reloads: ReloadMetrics,
@@ -211,6 +213,7 @@ impl Metrics {
             rpcs: register.rpcs(),
             decisions: register.decisions(),
             cache_requests: register.cache_requests(),
+            request_errors: register.request_errors(),
             evaluation_seconds: Times::new(&EVALUATION, &[]),
             sheds: register.sheds(),
             reloads: register.reloads(),
@@ -246,6 +249,13 @@ impl Metrics {
         }
         if let Some(took) = answer.evaluation {
             self.evaluation_seconds.record(took);
+        }
+    }
+
+    /// A request, alone or one of many, got this error and no decision.
+    pub fn refused(&self, code: Code) {
+        if let Some((_, counter)) = self.request_errors.iter().find(|(known, _)| *known == code) {
+            counter.increment(1);
         }
     }
 

@@ -2,8 +2,9 @@
 
 use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::PrometheusRecorder;
+use tonic::Code;
 
-use super::rpc::CODE_NAMES;
+use super::rpc::{CODE_NAMES, REQUEST_ERRORS};
 use super::times::{HANDLING, RELOAD, Times};
 use super::tls::{Handshake, TlsMetrics};
 use super::{CODES, Gauges, ReloadMetrics, Rpc, RpcMetrics, Shed, logged, traced};
@@ -63,6 +64,13 @@ impl<'a> Registrar<'a> {
 
     pub(super) fn cache_requests(&self) -> [Counter; CacheStatus::ALL.len()] {
         CacheStatus::ALL.map(|status| self.counter("iamd_cache_requests_total", vec![("result", status.as_str())]))
+    }
+
+    pub(super) fn request_errors(&self) -> [(Code, Counter); REQUEST_ERRORS.len()] {
+        REQUEST_ERRORS.map(|code| {
+            let name = CODE_NAMES.get(code as usize).copied().unwrap_or_default();
+            (code, self.counter("iamd_request_errors_total", vec![("grpc_code", name)]))
+        })
     }
 
     pub(super) fn cache_evictions(&self) -> Counter {
@@ -134,8 +142,12 @@ fn key(name: &'static str, labels: Labels) -> Key {
     Key::from_parts(name, labels)
 }
 
-const COUNTERS: [(&str, &str); 9] = [
+const COUNTERS: [(&str, &str); 10] = [
     ("grpc_server_handled_total", "RPCs that have ended, by the code that they ended with"),
+    (
+        "iamd_request_errors_total",
+        "Requests without a decision, by their error; each request of a batch or stream counts",
+    ),
     ("iamd_decisions_total", "Decisions, by the kind of policy that decided; each request of a batch or stream counts"),
     ("iamd_cache_requests_total", "Decisions that the cache knew (hit), knows now (miss), or may not keep (bypass)"),
     ("iamd_cache_evictions_total", "Remembered decisions that had to make room"),

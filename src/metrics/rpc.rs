@@ -1,5 +1,7 @@
 //! The closed set of RPCs that metrics tell apart.
 
+use tonic::Code;
+
 /// An RPC that the service knows; everything else is [`Rpc::Unknown`], so that no caller can invent a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rpc {
@@ -109,3 +111,6 @@ pub(super) const CODE_NAMES: [&str; super::CODES] = [
     "DATA_LOSS",
     "UNAUTHENTICATED",
 ];
+
+/// What a request may get instead of a decision.
+pub(super) const REQUEST_ERRORS: [Code; 3] = [Code::InvalidArgument, Code::Internal, Code::Unavailable];

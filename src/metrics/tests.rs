@@ -4,10 +4,11 @@ use super::*;
 use crate::config::TlsListener;
 
 /// Every metric that users are promised.
-const PROMISED: [&str; 30] = [
+const PROMISED: [&str; 31] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "iamd_decisions_total",
+    "iamd_request_errors_total",
     "iamd_evaluation_seconds",
     "iamd_cache_requests_total",
     "iamd_cache_entries",
@@ -116,6 +117,9 @@ fn counters_land_under_their_labels() {
             metrics.decided(&answer(decision, by, CacheStatus::Hit, None));
         }
     }
+    for code in [Code::InvalidArgument, Code::Internal, Code::Unavailable] {
+        metrics.refused(code);
+    }
     metrics.shed(Shed::InFlight);
     metrics.shed(Shed::Connections);
     let text = metrics.render(&Readings::default());
@@ -129,6 +133,9 @@ fn counters_land_under_their_labels() {
             let labels = format!("decision=\"{decision}\",decided_by=\"{by}\"");
             assert_line(&text, &format!("iamd_decisions_total{{{labels}}} 1"));
         }
+    }
+    for code in ["INVALID_ARGUMENT", "INTERNAL", "UNAVAILABLE"] {
+        assert_line(&text, &format!("iamd_request_errors_total{{grpc_code=\"{code}\"}} 1"));
     }
     assert_line(&text, "iamd_cache_requests_total{result=\"hit\"} 24");
     assert_line(&text, "iamd_cache_requests_total{result=\"miss\"} 0");

@@ -231,7 +231,8 @@ impl Refusal {
         }
     }
 
-    fn code(&self) -> Code {
+    /// The error's code.
+    pub fn code(&self) -> Code {
         match self {
             Self::Invalid(_) | Self::Malformed(Malformed::Hollow { .. }) => Code::InvalidArgument,
             Self::Unlogged => Code::Unavailable,

@@ -106,10 +106,13 @@ impl Authorization {
             }
             Ok(answer)
         });
-        if let (Err(_), Some(notes)) = (&answered, &asked.hearers.notes) {
-            notes.refused();
-        }
-        answered
+        answered.inspect_err(|refusal| self.refused(refusal, asked.hearers))
+    }
+
+    /// A request, alone or one of many, gets no decision.
+    fn refused(&self, refusal: &Refusal, hearers: &Hearers) {
+        self.state.metrics.refused(refusal.code());
+        hearers.notes.iter().for_each(Notes::refused);
     }
 }
 
@@ -530,10 +533,8 @@ impl<B: RequestBody> Answers<B> {
                     let answer = self.authorization.answer(&mut decider, key, || known, asked);
                     answer.inspect(|answer| tally.decided(answer))
                 }
-                Err(invalid) => {
-                    self.hearers.notes.iter().for_each(Notes::refused);
-                    Err(Refusal::Invalid(invalid.clone()))
-                }
+                Err(invalid) => Err(Refusal::Invalid(invalid.clone()))
+                    .inspect_err(|refusal| self.authorization.refused(refusal, &self.hearers)),
             };
             put_streamed(*id, answer, active.snapshot.version, out)?;
         }

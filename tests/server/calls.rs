@@ -156,6 +156,12 @@ async fn a_wrong_request_is_named_alike_by_all_three_methods() {
         messages.push(stream_error(answer).unwrap());
     }
     assert_eq!(messages, expected);
+    // A stream of one without a request, too.
+    let empty = v1::StreamIsAuthorizedRequest { id: 1, request: None };
+    let mut answers = client.stream_is_authorized(tokio_stream::iter([empty])).await.unwrap().into_inner();
+    stream_error(answers.message().await.unwrap().unwrap()).unwrap();
+    let counted = 3 * expected.len() + 1;
+    service.metric(&format!("iamd_request_errors_total{{grpc_code=\"INVALID_ARGUMENT\"}} {counted}")).await;
 }
 
 fn batch_error(result: v1::BatchResult) -> Option<String> {
