@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Runtime};
 
 use super::report::Terminal;
@@ -13,7 +14,7 @@ pub use crate::config::ServeArgs;
 use crate::config::{Config, TraceOptions, otel};
 use crate::decision_log::DecisionLog;
 use crate::engine::Engine;
-use crate::finding::Finding;
+use crate::finding::{Finding, io_words};
 use crate::metrics::Metrics;
 use crate::reload::{self, LastReload, ReloadHandle, ReloadOptions};
 use crate::server::incoming::{Incoming, Listener, bind_tcp};
@@ -126,17 +127,26 @@ async fn serve_logged(
     let mut running = server::serve(&state, &engine, &config.limits, threads, incoming).await?;
     state.activate(engine, reload);
     tracing::info!(grpc = grpc.join(","), admin = %admin_address, threads, version = env!("CARGO_PKG_VERSION"), "serving");
+    tell_manager(NotifyState::Ready);
 
     tokio::select! {
         name = signals.next() => tracing::info!(signal = name, "asked to stop"),
         ended = running.ended() => return Err(format!("gRPC ended by itself: {ended:?}")),
     }
+    tell_manager(NotifyState::Stopping);
     let deadline = Instant::now() + config.drain.timeout;
     let deadline = match shutdown::drain(&state, running, &mut signals, config.drain).await {
         Drained::InTime => deadline,
         Drained::AtOnce => Instant::now(),
     };
     Ok(End { deadline, traces: state.traces.clone() })
+}
+
+/// For systemd, where it started the process and waits for that (`Type=notify`).
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(error = io_words(&error), "cannot tell the service manager, which NOTIFY_SOCKET names");
+    }
 }
 
 /// What TLS needs, if it is wanted; before any port is open.

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::cgroup::{Cgroup, Version};
 use crate::operator::{ALICE, Nobody, metric, quickstart, serve, skip};
-use crate::program::{Program, without_settings};
+use crate::program::{self, Program, without_settings};
 
 /// Exit code, and what is said on stderr.
 fn refused(store: &Path) -> (i32, String) {
@@ -94,6 +95,38 @@ fn huge_pages_are_refused_unless_they_are_asked_for() {
         let said = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
         assert!(said.is_none_or(|said| said.trim() == enabled), "{flag:?}: {said:?}");
     }
+}
+
+#[test]
+fn systemd_hears_when_it_serves_and_when_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let hears = || {
+        let mut message = [0; 64];
+        let length = manager.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    let store = quickstart();
+    let words = serve(store.path(), &["--listen", "127.0.0.1:0", "--drain-delay", "0s"]);
+    let mut command = program::iamd(&words);
+    command.env("NOTIFY_SOCKET", &path);
+    let mut program = Program::new(command, quickstart());
+    assert_eq!(hears(), "READY=1\n");
+    program.wait_until_serving();
+    assert_eq!(program.get("/readyz").0, 200);
+    program.signal("TERM");
+    assert_eq!(hears(), "STOPPING=1\n");
+    assert_eq!(program.ended().0, 0);
+
+    // Where it cannot be heard, it serves all the same.
+    drop(manager);
+    let mut command = program::iamd(&words);
+    command.env("NOTIFY_SOCKET", &path);
+    let mut program = Program::spawn(command, quickstart());
+    program.logged("cannot tell the service manager, which NOTIFY_SOCKET names");
+    assert_eq!(program.get("/readyz").0, 200);
 }
 
 #[test]
