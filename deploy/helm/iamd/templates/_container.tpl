@@ -70,11 +70,18 @@ volumeMounts:
 {{- end -}}
 {{- end }}
 
-{{/* A sidecar serves its pod; the others everybody whom TLS, or who installs the chart, lets in (refused.yaml). */}}
 {{- define "iamd.args" -}}
+- serve
+{{ include "iamd.flags" . }}
+{{- range .Values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* A sidecar serves its pod; the others everybody whom TLS, or who installs the chart, lets in (_refused.tpl). */}}
+{{- define "iamd.flags" -}}
 {{- $alone := ne .Values.kind "Sidecar" -}}
 {{- $tls := .Values.tls.secretName -}}
-- serve
 - --policies={{ .Values.policies.mountPath }}
 - --listen={{ if $alone }}0.0.0.0{{ else }}127.0.0.1{{ end }}:{{ .Values.grpc.port }}
 - --admin-listen={{ if .Values.admin.expose }}0.0.0.0{{ else }}127.0.0.1{{ end }}:{{ .Values.admin.port }}
@@ -112,9 +119,6 @@ volumeMounts:
 - --drain-timeout={{ .Values.drain.timeoutSeconds }}s
 - --log-format=json
 - {{ printf "--log-level=%s" .Values.logLevel | quote }}
-{{- range .Values.extraArgs }}
-- {{ . | quote }}
-{{- end }}
 {{- end }}
 
 {{/* With TLS by a Unix socket, which has none: so probes need neither a certificate nor to trust one. */}}
