@@ -192,3 +192,8 @@ timeoutSeconds: {{ add1 .Values.probes.timeoutSeconds }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/* Whether two pods on one node would have one directory to write to. */}}
+{{- define "iamd.sharesNode" -}}
+{{- range .Values.extraVolumes }}{{ if hasKey . "hostPath" }}true{{ end }}{{ end -}}
+{{- end }}
