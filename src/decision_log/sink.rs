@@ -4,7 +4,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,10 @@ use crate::finding::io_words;
 /// A file that could not be moved aside grows on; so long after, it is tried again.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
 
+/// So often it is asked whether the path still leads to the file: often enough for people, and a call of the system that costs nothing
+/// beside what is written in that time.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What is written to.
 #[derive(Debug)]
 pub(super) struct Sink {
@@ -24,11 +28,15 @@ pub(super) struct Sink {
     opened: Opened,
     /// No rotation is tried before.
     not_before: Option<Instant>,
+    /// When the path last led to the file.
+    found_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Opened {
     file: File,
+    /// Which one it is; None of what is no file on a disk, which nobody moves away.
+    identity: Option<Identity>,
     /// Its size; None of what is no file on a disk, and is not rotated.
     size: Option<u64>,
     /// How old it was when it was opened, and when that was: by a clock that nobody sets.
@@ -39,17 +47,44 @@ struct Opened {
     reserve: Reserve,
 }
 
+/// Device and number on it.
+type Identity = (u64, u64);
+
 impl Sink {
     /// Opens what is to be written to. The error is for people.
     pub(super) fn open(target: &LogTarget, rotation: Rotation) -> Result<Self, String> {
         let opened = open(target).map_err(|error| refused(target, &error))?;
-        Ok(Self { target: target.clone(), rotation, opened, not_before: None })
+        Ok(Self { target: target.clone(), rotation, opened, not_before: None, found_at: None })
     }
 
     /// Opens it anew; the old one stays in use if that fails.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         self.opened = open(&self.target)?;
         Ok(())
+    }
+
+    /// Opens the file anew if the path does not lead to it any more: what is written to a file that was deleted is lost. Whether it
+    /// was so. With an error, nothing is to be written.
+    pub(super) fn find_again(&mut self) -> io::Result<bool> {
+        if self.found_at.is_some_and(|time| time.elapsed() < LOOK_INTERVAL) {
+            return Ok(false);
+        }
+        let is_astray = self.is_astray();
+        if is_astray {
+            self.reopen()?;
+            tracing::warn!("the file of the decision log was moved away or deleted: it was opened anew");
+        }
+        self.found_at = Some(Instant::now());
+        Ok(is_astray)
+    }
+
+    fn is_astray(&self) -> bool {
+        let (LogTarget::File(path), Some(_)) = (&self.target, self.opened.identity) else { return false };
+        match std::fs::metadata(path) {
+            Ok(found) => identity(&found) != self.opened.identity,
+            // Whoever may not look, or cannot at the moment, does not know; writing says what there is to say.
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
     }
 
     /// Whether it ends within a line. To be asked before anything is written.
@@ -63,7 +98,7 @@ impl Sink {
         if !self.is_due(bytes) || self.not_before.is_some_and(|time| Instant::now() < time) {
             return;
         }
-        match begin_anew(path) {
+        match if self.is_astray() { open(&self.target) } else { begin_anew(path) } {
             Ok(opened) => {
                 self.opened = opened;
                 self.not_before = None;
@@ -119,7 +154,12 @@ fn open(target: &LogTarget) -> io::Result<Opened> {
     let created = size.filter(|size| *size > 0).and_then(|_| found.created().ok());
     let age = created.and_then(|created| created.elapsed().ok()).unwrap_or_default();
     let torn = size.is_some_and(|size| ends_within_a_line(&file, size));
-    Ok(Opened { file, size, age, since: Instant::now(), torn, reserve: Reserve::default() })
+    let identity = size.and_then(|_| identity(&found));
+    Ok(Opened { file, identity, size, age, since: Instant::now(), torn, reserve: Reserve::default() })
+}
+
+fn identity(found: &Metadata) -> Option<Identity> {
+    found.is_file().then(|| (found.dev(), found.ino()))
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
@@ -142,11 +182,7 @@ fn ends_within_a_line(file: &File, size: u64) -> bool {
 /// Moves a file aside and makes another one; what fails halfway is undone.
 fn begin_anew(path: &Path) -> io::Result<Opened> {
     let aside = rotate::aside(path, jiff::Timestamp::now());
-    match std::fs::rename(path, &aside) {
-        // Somebody has taken it away already.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return open(&LogTarget::File(path.to_owned())),
-        moved => moved?,
-    }
+    std::fs::rename(path, &aside)?;
     open(&LogTarget::File(path.to_owned())).inspect_err(|_| drop(std::fs::rename(&aside, path)))
 }
 
@@ -164,3 +200,6 @@ fn refused(target: &LogTarget, error: &io::Error) -> String {
     };
     format!("cannot open the decision log `{}`: {}; hint: {hint}", path.display(), io_words(error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,27 +177,20 @@ impl Writer {
     }
 
     fn write_lines(&mut self) {
-        if self.sink.is_torn() {
-            self.out.insert(0, b'\n');
-        }
+        self.find_file();
         self.sink.make_ready(self.out.len());
-        let mut written = 0;
+        let mut written = self.begin_at(0);
         while let Some(rest) = self.out.get(written..).filter(|rest| !rest.is_empty()) {
             match self.sink.write(rest) {
                 Ok(bytes) => written += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LINGER),
                 Err(error) => {
-                    self.failed(&error);
-                    thread::park_timeout(RETRY_PAUSE);
-                    if self.heed_reopen() {
+                    self.pause_after(&error);
+                    if self.find_file() {
                         // The line that was begun stands in the other file.
                         let lines = self.out.get(..written).unwrap_or_default();
-                        written = memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1);
-                        // Unless it is the same one, which then ends in what was begun.
-                        if self.sink.is_torn() {
-                            self.out.insert(written, b'\n');
-                        }
+                        written = self.begin_at(memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1));
                     }
                     continue;
                 }
@@ -207,6 +200,31 @@ impl Writer {
         self.shared.counts.wrote(std::mem::take(&mut self.decisions), self.out.len());
         self.out.clear();
         self.out.shrink_to(KEPT_BYTES);
+    }
+
+    /// Where to write from, when whole lines from there on come next: what was begun in the file ends before them.
+    fn begin_at(&mut self, start: usize) -> usize {
+        if self.sink.is_torn() {
+            self.out.insert(start, b'\n');
+        }
+        start
+    }
+
+    /// Waits until the path leads to the file that is written to, be it a new one; whether it was opened anew.
+    fn find_file(&mut self) -> bool {
+        let mut anew = false;
+        loop {
+            anew |= self.heed_reopen();
+            match self.sink.find_again() {
+                Ok(found) => return anew || found,
+                Err(error) => self.pause_after(&error),
+            }
+        }
+    }
+
+    fn pause_after(&mut self, error: &io::Error) {
+        self.failed(error);
+        thread::park_timeout(RETRY_PAUSE);
     }
 
     fn failed(&mut self, error: &io::Error) {

@@ -1,5 +1,6 @@
 //! The decision log of the real program.
 
+mod astray;
 mod faults;
 mod files;
 mod killed;

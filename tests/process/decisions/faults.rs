@@ -173,6 +173,7 @@ async fn a_full_disk_costs_the_log_and_no_answer() {
     ask_until_dropped(&mut log, "write_failed").await;
     mend(&log);
     log.program.logged("the decision log can be written again");
+    eventually("there is room again", || metric(&log.program, "iamd_decision_log_queue_entries") == 0.0);
     log.client.is_authorized(alice_deletes()).await.unwrap();
     let missing = dropped(&log, "write_failed");
     let all = log.end();
