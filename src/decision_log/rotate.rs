@@ -1,27 +1,35 @@
 //! Names of older files, and which of them are kept.
 #![expect(clippy::disallowed_methods, reason = "the files of the decision log are not the policy store")]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// `20261122T144452.000007Z`: sorts by time.
-const STAMP: &str = "dddddddd.dddddd.ddddddZ";
+const STAMP: &str = "%Y%m%dT%H%M%S.%6fZ";
+const STAMP_BYTES: usize = "20261122T144452.000007Z".len();
 
-/// A free name for a file that is moved aside now: its own, a dot, and the time.
-pub(super) fn aside(path: &Path, now: jiff::Timestamp) -> PathBuf {
-    let mut time = now;
+/// The name for a file that is moved aside now: its own, a dot, and the time. It sorts behind the names of all that were moved aside
+/// before, wherever the clock was then: else this one might be removed as the oldest.
+pub(super) fn aside(path: &Path, now: jiff::Timestamp) -> io::Result<PathBuf> {
+    // Where the folder cannot be read, nothing is removed, either.
+    let newest = stamped(path).unwrap_or_default().into_iter().map(|(time, _)| time).max();
+    let mut time = newest.map_or(Ok(now), |newest| next(newest).map(|next| next.max(now)))?;
     loop {
-        let stamped = with_stamp(path, &stamp(time));
-        if std::fs::symlink_metadata(&stamped).is_err() {
-            return stamped;
+        let name = with_stamp(path, &stamp(time));
+        if std::fs::symlink_metadata(&name).is_err() {
+            return Ok(name);
         }
-        time = time.checked_add(jiff::Span::new().microseconds(1)).unwrap_or(time);
+        time = next(time)?;
     }
 }
 
+fn next(time: jiff::Timestamp) -> io::Result<jiff::Timestamp> {
+    time.checked_add(jiff::Span::new().microseconds(1)).map_err(|_| io::Error::other("no later name can be given"))
+}
+
 fn stamp(time: jiff::Timestamp) -> String {
-    time.strftime("%Y%m%dT%H%M%S.%6fZ").to_string()
+    time.strftime(STAMP).to_string()
 }
 
 fn with_stamp(path: &Path, stamp: &str) -> PathBuf {
@@ -31,13 +39,10 @@ fn with_stamp(path: &Path, stamp: &str) -> PathBuf {
     name.into()
 }
 
-fn is_stamp(text: &str) -> bool {
-    let fits = |(expected, found): (u8, u8)| match expected {
-        b'd' => found.is_ascii_digit(),
-        b'.' => matches!(found, b'.' | b'T'),
-        other => found == other,
-    };
-    text.len() == STAMP.len() && STAMP.bytes().zip(text.bytes()).all(fits)
+/// The time that a stamp tells; None of what we would not write.
+fn time_of(text: &str) -> Option<jiff::Timestamp> {
+    let time = jiff::civil::DateTime::strptime(STAMP, text).ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    (stamp(time) == text).then_some(time)
 }
 
 /// Removes the oldest files that were moved aside, so that so many are left.
@@ -49,18 +54,25 @@ pub(super) fn keep(path: &Path, files: usize) -> io::Result<()> {
 
 /// The files that were moved aside, the oldest first. Files of other names are nobody's business.
 fn older(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let name_bytes = |path: &Path| path.file_name().map_or(0, OsStr::len);
+    let is_ours = |other: &PathBuf| name_bytes(other) == name_bytes(path) + 1 + STAMP_BYTES;
+    let mut found: Vec<_> = stamped(path)?.into_iter().map(|(_, name)| name).filter(is_ours).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The files with a stamp behind the name, and what that says; also those that somebody has compressed since, and named so.
+fn stamped(path: &Path) -> io::Result<Vec<(jiff::Timestamp, PathBuf)>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let other = entry.file_name();
-        let stamp = other.to_str().and_then(|other| other.strip_prefix(name)?.strip_prefix('.'));
-        if stamp.is_some_and(is_stamp) {
-            found.push(folder.join(&other));
+        let other = entry?.file_name();
+        let rest = other.to_str().and_then(|other| other.strip_prefix(name)?.strip_prefix('.'));
+        if let Some(time) = rest.and_then(|rest| time_of(rest.get(..STAMP_BYTES)?)) {
+            found.push((time, path.with_file_name(&other)));
         }
     }
-    found.sort();
     Ok(found)
 }
 
@@ -73,23 +85,61 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("decisions.log");
         let now: jiff::Timestamp = "2026-11-22T14:44:52.000007Z".parse().unwrap();
-        let first = aside(&path, now);
+        let first = aside(&path, now).unwrap();
         assert_eq!(first.file_name().unwrap(), "decisions.log.20261122T144452.000007Z");
         std::fs::write(&first, "").unwrap();
-        assert_eq!(aside(&path, now).file_name().unwrap(), "decisions.log.20261122T144452.000008Z");
+        assert_eq!(aside(&path, now).unwrap().file_name().unwrap(), "decisions.log.20261122T144452.000008Z");
+    }
+
+    #[test]
+    fn the_newest_stays_though_the_clock_was_set_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d.log");
+        for number in 1..=3 {
+            std::fs::write(folder.path().join(format!("d.log.20400101T00000{number}.000000Z")), "").unwrap();
+        }
+        let now: jiff::Timestamp = "2026-11-22T14:44:52.000007Z".parse().unwrap();
+        for expected in ["d.log.20400101T000003.000001Z", "d.log.20400101T000003.000002Z"] {
+            let name = aside(&path, now).unwrap();
+            assert_eq!(name.file_name().unwrap(), expected);
+            std::fs::write(&name, "").unwrap();
+            keep(&path, 3).unwrap();
+            assert!(name.exists(), "the one that was written last");
+        }
+        // As somebody has compressed it.
+        std::fs::rename(
+            folder.path().join("d.log.20400101T000003.000002Z"),
+            folder.path().join("d.log.20400101T000003.000002Z.gz"),
+        )
+        .unwrap();
+        assert_eq!(aside(&path, now).unwrap().file_name().unwrap(), "d.log.20400101T000003.000003Z");
+    }
+
+    #[test]
+    fn a_name_that_tells_no_time_is_nobodys_business() {
+        for other in [
+            "20261322T144452.000007Z",
+            "20261122T144460.000007Z",
+            "99991231T235959.999999Z",
+            "20261122T144452.00000Z",
+            "",
+        ] {
+            assert_eq!(time_of(other), None, "{other}");
+        }
+        let time = "2026-11-22T14:44:52.000007Z".parse().unwrap();
+        assert_eq!(time_of(&stamp(time)), Some(time));
     }
 
     #[test]
     fn the_oldest_go_and_other_files_stay() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("d.log");
         let others = ["d.log", "d.log.1", "d.log.20261122T144452Z", "d.log.20261122T144452.000007Z.gz", "e.log.x"];
         let rotated =
             ["d.log.20261122T144452.000009Z", "d.log.20261122T144452.000001Z", "d.log.20251122T144452.000001Z"];
         for name in others.iter().chain(&rotated) {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        keep(&path, 1).unwrap();
+        keep(Path::new(&format!("{}//d.log", folder.path().display())), 1).unwrap();
         let mut left: Vec<_> = std::fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())

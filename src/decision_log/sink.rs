@@ -181,7 +181,7 @@ fn ends_within_a_line(file: &File, size: u64) -> bool {
 
 /// Moves a file aside and makes another one; what fails halfway is undone.
 fn begin_anew(path: &Path) -> io::Result<Opened> {
-    let aside = rotate::aside(path, jiff::Timestamp::now());
+    let aside = rotate::aside(path, jiff::Timestamp::now())?;
     std::fs::rename(path, &aside)?;
     open(&LogTarget::File(path.to_owned())).inspect_err(|_| drop(std::fs::rename(&aside, path)))
 }

@@ -72,3 +72,22 @@ fn what_is_no_file_is_not_looked_for() {
     assert!(!find_again(&mut sink).unwrap());
     assert!(!path.exists(), "and none is made");
 }
+
+#[test]
+fn the_file_just_moved_aside_is_kept_though_the_clock_was_set_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.log");
+    for number in 1..=3 {
+        std::fs::write(folder.path().join(format!("d.log.20990101T00000{number}.000000Z")), "older\n").unwrap();
+    }
+    let mut sink = sink(&path);
+    sink.rotation = Rotation { max_bytes: Some(10), max_files: Some(3), ..NEVER };
+    for line in ["first one\n", "second\n"] {
+        sink.make_ready(line.len());
+        sink.write(line.as_bytes()).unwrap();
+    }
+    let mut aside: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    aside.sort();
+    let texts: Vec<_> = aside.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert_eq!(texts, ["second\n", "older\n", "older\n", "first one\n"]);
+}
