@@ -19,6 +19,7 @@ mod counts;
 mod entry;
 mod filter;
 mod line;
+mod lock;
 mod mask;
 mod origin;
 mod queue;
@@ -35,6 +36,7 @@ use entry::New;
 use filter::Filter;
 pub use origin::{Origin, trace_ids};
 use queue::Queue;
+use writer::Writer;
 
 /// The log, as the threads that serve know it.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct DecisionLog {
     /// Of calls that brought no id of their own.
     calls: AtomicU64,
     shared: Arc<Shared>,
+    /// Until it begins.
+    writer: Mutex<Option<Writer>>,
 }
 
 /// What the threads that serve share with the writer.
@@ -83,7 +87,7 @@ struct Decided {
 pub struct Unlogged;
 
 impl DecisionLog {
-    /// Opens the log and starts its writer. `threads` is how many will serve. The error is for people.
+    /// Opens the log, as far as can be told without writing to it. `threads` is how many will serve. The error is for people.
     pub fn open(options: &DecisionLogOptions, threads: usize) -> Result<Arc<Self>, String> {
         let shared = Arc::new(Shared {
             queue: Queue::new(options.when_full, options.queue_bytes, threads),
@@ -91,9 +95,18 @@ impl DecisionLog {
             ended: Mutex::new(false),
             end: Condvar::new(),
         });
-        writer::start(options, &shared)?;
+        let writer = Mutex::new(Some(writer::open(options, &shared)?));
         let filter = Filter::new(&options.filter);
-        Ok(Arc::new(Self { filter, statements: options.statements, calls: AtomicU64::new(1), shared }))
+        Ok(Arc::new(Self { filter, statements: options.statements, calls: AtomicU64::new(1), shared, writer }))
+    }
+
+    /// Begins to write. To be called when the service does what it is there for: one that cannot start leaves the log as it is.
+    pub fn begin(&self) -> Result<(), String> {
+        self.unbegun().map_or(Ok(()), Writer::start)
+    }
+
+    fn unbegun(&self) -> Option<Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Who asks, as their call says; and where a trace begins with the call, as that says.
@@ -138,9 +151,10 @@ impl DecisionLog {
 
     /// Writes what waits, for as long as there is time. To be called when nothing more is decided.
     pub fn stop(&self, deadline: Instant) {
+        let has_begun = self.unbegun().is_none();
         self.shared.queue.ask_to_stop();
         let mut ended = self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*ended {
+        while has_begun && !*ended {
             let left = deadline.saturating_duration_since(Instant::now());
             if left == Duration::ZERO {
                 break;

@@ -67,7 +67,7 @@ fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().thread_name("iamd").max_blocking_threads(MOST_WAITING).enable_all().build()
 }
 
-/// Serves, and ends the decision log whatever came of that: a start that fails has a stop in it, too. The error is for people.
+/// Serves, and ends the decision log whatever came of that. The error is for people.
 async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), String> {
     let threads = config.worker_threads.unwrap_or_else(workers::default_count);
     let log = config.decision_log.as_ref().map(|options| DecisionLog::open(options, threads)).transpose()?;
@@ -125,6 +125,7 @@ async fn serve_logged(
     let grpc: Vec<String> = listeners.iter().map(Listener::address).collect();
     let incoming = Incoming::new(listeners, Arc::clone(&state));
     let mut running = server::serve(&state, &engine, &config.limits, threads, incoming).await?;
+    log.map_or(Ok(()), |log| log.begin())?;
     state.activate(engine, reload);
     tracing::info!(grpc = grpc.join(","), admin = %admin_address, threads, version = env!("CARGO_PKG_VERSION"), "serving");
     tell_manager(NotifyState::Ready);

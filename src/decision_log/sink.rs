@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::reserve::Reserve;
-use super::rotate;
+use super::{lock, rotate};
 use crate::config::{LogTarget, Rotation};
 use crate::finding::io_words;
 
@@ -53,13 +53,24 @@ type Identity = (u64, u64);
 impl Sink {
     /// Opens what is to be written to. The error is for people.
     pub(super) fn open(target: &LogTarget, rotation: Rotation) -> Result<Self, String> {
-        let opened = open(target).map_err(|error| refused(target, &error))?;
+        let opened = open_locked(target).map_err(|error| refused(target, &error))?;
         Ok(Self { target: target.clone(), rotation, opened, not_before: None, found_at: None })
     }
 
     /// Opens it anew; the old one stays in use if that fails.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
-        self.opened = open(&self.target)?;
+        let opened = open(&self.target)?;
+        // A file that is opened twice is locked against its own process, too.
+        if opened.identity == self.opened.identity {
+            self.opened.unlock();
+        }
+        match opened.lock() {
+            Ok(()) => self.opened = opened,
+            Err(error) => {
+                drop(self.opened.lock());
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -98,7 +109,7 @@ impl Sink {
         if !self.is_due(bytes) || self.not_before.is_some_and(|time| Instant::now() < time) {
             return;
         }
-        match if self.is_astray() { open(&self.target) } else { begin_anew(path) } {
+        match if self.is_astray() { open_locked(&self.target) } else { begin_anew(path) } {
             Ok(opened) => {
                 self.opened = opened;
                 self.not_before = None;
@@ -143,6 +154,25 @@ impl Sink {
     }
 }
 
+impl Opened {
+    /// Nobody else is to write to the same file.
+    fn lock(&self) -> io::Result<()> {
+        self.identity.map_or(Ok(()), |_| lock::take(&self.file))
+    }
+
+    fn unlock(&self) {
+        if self.identity.is_some() {
+            lock::give_back(&self.file);
+        }
+    }
+}
+
+fn open_locked(target: &LogTarget) -> io::Result<Opened> {
+    let opened = open(target)?;
+    opened.lock()?;
+    Ok(opened)
+}
+
 fn open(target: &LogTarget) -> io::Result<Opened> {
     let file = match target {
         // Past the buffer of the program's own stdout: what was written has to be known.
@@ -183,7 +213,12 @@ fn ends_within_a_line(file: &File, size: u64) -> bool {
 fn begin_anew(path: &Path) -> io::Result<Opened> {
     let aside = rotate::aside(path, jiff::Timestamp::now())?;
     std::fs::rename(path, &aside)?;
-    open(&LogTarget::File(path.to_owned())).inspect_err(|_| drop(std::fs::rename(&aside, path)))
+    open_locked(&LogTarget::File(path.to_owned())).inspect_err(|_| {
+        // What is there by now is somebody else's.
+        if std::fs::symlink_metadata(path).is_err() {
+            drop(std::fs::rename(&aside, path));
+        }
+    })
 }
 
 fn refused(target: &LogTarget, error: &io::Error) -> String {
@@ -195,6 +230,7 @@ fn refused(target: &LogTarget, error: &io::Error) -> String {
         io::ErrorKind::NotFound => "create its directory first",
         io::ErrorKind::IsADirectory => "write the path of a file, such as `decisions.log` in this directory",
         io::ErrorKind::PermissionDenied => "let the user that the service runs as write there, or choose another path",
+        io::ErrorKind::ResourceBusy => "give each process a file of its own",
         io::ErrorKind::ReadOnlyFilesystem => "choose a path on a volume that can be written",
         _ => "choose another path",
     };

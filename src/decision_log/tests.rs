@@ -183,6 +183,7 @@ fn nothing_is_lost_between_many_threads_and_the_writer() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let log = DecisionLog::open(&options(&path), 2).unwrap();
+    log.begin().unwrap();
     let loaded = crate::snapshot::Loaded {
         directory: Directory::default(),
         revision: Revision([7; 32]),

@@ -36,9 +36,9 @@ const GATHERED_BYTES: usize = 256 << 10;
 /// A buffer that grew beyond this is given back.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// Opens the log and starts the thread. The error is for people.
-pub(super) fn start(options: &DecisionLogOptions, shared: &Arc<Shared>) -> Result<(), String> {
-    let writer = Writer {
+/// Opens the log, and writes nothing yet. The error is for people.
+pub(super) fn open(options: &DecisionLogOptions, shared: &Arc<Shared>) -> Result<Writer, String> {
+    Ok(Writer {
         lines: Lines::new(Masks::new(&options.masks)?),
         sink: Sink::open(&options.target, options.rotation)?,
         shared: Arc::clone(shared),
@@ -50,9 +50,7 @@ pub(super) fn start(options: &DecisionLogOptions, shared: &Arc<Shared>) -> Resul
         reopen: false,
         reopened_at: None,
         complained_at: None,
-    };
-    let thread = thread::Builder::new().name("iamd-log".to_owned()).spawn(|| writer.run());
-    thread.map(drop).map_err(|error| format!("cannot start the thread of the decision log: {error}"))
+    })
 }
 
 /// No more at once than an eighth of the queue, whose room is given back when they are written, nor of a file, which is to end
@@ -62,7 +60,8 @@ fn gathered_bytes(options: &DecisionLogOptions) -> usize {
     GATHERED_BYTES.min(options.queue_bytes.min(file.unwrap_or(usize::MAX)) / 8)
 }
 
-struct Writer {
+#[derive(Debug)]
+pub(super) struct Writer {
     shared: Arc<Shared>,
     lines: Lines,
     sink: Sink,
@@ -84,6 +83,12 @@ struct Writer {
 }
 
 impl Writer {
+    /// Starts the thread. The error is for people.
+    pub(super) fn start(self) -> Result<(), String> {
+        let thread = thread::Builder::new().name("iamd-log".to_owned()).spawn(|| self.run());
+        thread.map(drop).map_err(|error| format!("cannot start the thread of the decision log: {error}"))
+    }
+
     fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         shared.queue.claim();

@@ -91,3 +91,53 @@ fn the_file_just_moved_aside_is_kept_though_the_clock_was_set_back() {
     let texts: Vec<_> = aside.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     assert_eq!(texts, ["second\n", "older\n", "older\n", "first one\n"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_is_one_processs() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, moved] = ["d.log", "moved"].map(|name| folder.path().join(name));
+    let another = |path: &Path| Sink::open(&LogTarget::File(path.to_owned()), NEVER);
+    let expected = |path: &Path| {
+        let name = path.display();
+        format!(
+            "cannot open the decision log `{name}`: another process writes to it; hint: give each process a file of its own"
+        )
+    };
+    let mut first = sink(&path);
+    // Whoever copies and cuts sends the signal, too: it is the same file.
+    first.reopen().unwrap();
+    assert_eq!(another(&path).unwrap_err(), expected(&path));
+
+    std::fs::rename(&path, &moved).unwrap();
+    first.reopen().unwrap();
+    assert_eq!(another(&path).unwrap_err(), expected(&path), "it goes on with the new file");
+    drop(another(&moved).unwrap());
+
+    first.rotation.max_bytes = Some(3);
+    first.write(b"1\n").unwrap();
+    first.make_ready(2);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    assert_eq!(another(&path).unwrap_err(), expected(&path), "as it does when files are rotated");
+    drop(first);
+    another(&path).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_another_process_has_made_meanwhile_is_left_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.log");
+    let mut first = sink(&path);
+    std::fs::remove_file(&path).unwrap();
+    let second = sink(&path);
+    assert_eq!(first.find_again().unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+    drop(second);
+    assert!(first.find_again().unwrap());
+}
+
+#[test]
+fn what_is_no_file_may_be_written_to_by_many() {
+    let _first = sink(Path::new("/dev/null"));
+    sink(Path::new("/dev/null"));
+}

@@ -1,12 +1,13 @@
 //! Files that begin, are rotated, moved away, torn and refused.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
 use super::{decisions, eventually, lines, logging, logging_to};
-use crate::operator::{Nobody, alice_reads, metric, quickstart, serve};
+use crate::operator::{ALICE, Nobody, alice_reads, metric, quickstart, serve};
 use crate::program::iamd;
 
 /// The files of a folder that are no longer written to, the oldest first.
@@ -104,16 +105,53 @@ fn a_log_that_cannot_be_opened_is_said_at_the_start() {
     }
 }
 
+/// The files of a folder and what stands in them.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
+}
+
 #[test]
-fn a_start_that_fails_has_its_end_in_the_log() {
-    let store = quickstart();
+fn a_start_that_fails_leaves_the_log_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("d.log");
+    let path = folder.path().join("decisions.log");
+    // Too large, cut off, and with more older ones than are kept.
+    fs::write(&path, "x".repeat(100 << 10)).unwrap();
+    for number in 1..=3 {
+        fs::write(folder.path().join(format!("decisions.log.20260101T00000{number}.000000Z")), "old\n").unwrap();
+    }
+    let before = contents(folder.path());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let words = serve(store.path(), &["--listen", &address, "--decision-log", path.to_str().unwrap()]);
-    let output = iamd(&words).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let types: Vec<_> = lines(&fs::read_to_string(&path).unwrap()).iter().map(|line| line["type"].clone()).collect();
-    assert_eq!(types, ["start", "stop"]);
+    let taken = taken.local_addr().unwrap().to_string();
+    let (sound, broken) = (quickstart(), quickstart());
+    fs::write(broken.path().join(ALICE), "{").unwrap();
+    for (store, address) in [(&sound, taken.as_str()), (&broken, "127.0.0.1:0")] {
+        let mut command = iamd(&serve(store.path(), &["--listen", address, "--decision-log", path.to_str().unwrap()]));
+        let output =
+            command.args(["--decision-log-max-bytes", "64KiB", "--decision-log-max-files", "1"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{address}");
+        assert!(contents(folder.path()) == before, "{address}: {:?}", contents(folder.path()).keys());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_do_not_share_a_file() {
+    let mut log = logging("").await;
+    log.client.is_authorized(alice_reads()).await.unwrap();
+    eventually("it is written", || metric(&log.program, "iamd_decision_log_written_total") == 1.0);
+    let before = fs::read(&log.path).unwrap();
+    let path = log.path.display().to_string();
+    let store = quickstart();
+    let output = iamd(&serve(store.path(), &["--listen", "127.0.0.1:0", "--decision-log", &path])).output().unwrap();
+    let expected = format!(
+        "error: cannot open the decision log `{path}`: another process writes to it; hint: give each process a file of its own\n"
+    );
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(1), expected));
+    assert_eq!(fs::read(&log.path).unwrap(), before);
+    // However the first one ends, the next one begins.
+    log.program.signal("KILL");
+    log.program.ended();
+    let again = logging_to(tempfile::tempdir().unwrap(), &log.path, "", Stdio::null()).await;
+    let types: Vec<_> = again.end().iter().map(|line| line["type"].clone()).collect();
+    assert_eq!(types, ["start", "decision", "start", "stop"]);
 }
