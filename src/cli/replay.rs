@@ -21,7 +21,8 @@ use report::Report;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit code: 0 every decision stays as it was, 6 some would change, 2 none would, but a log or some of its lines \
-                  cannot be read, 1 the store cannot be loaded, or nothing in the logs can be decided again."
+                  cannot be read, 7 none would, but some depend on what is masked or are missing in the log, 1 the store cannot \
+                  be loaded, or nothing in the logs can be decided again."
 )]
 pub struct ReplayArgs {
     /// Decision logs, of any number of files; `-` reads stdin
@@ -35,6 +36,9 @@ pub struct ReplayArgs {
     /// How to print what would change
     #[arg(long, env = "IAMD_FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Succeed though some decisions depend on what is masked or are missing in the log, or though there is none
+    #[arg(long, env = "IAMD_ALLOW_UNDECIDED", value_parser = store::switch)]
+    allow_undecided: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,7 +74,7 @@ fn execute(args: ReplayArgs, terminal: &mut Terminal) -> Exit {
         Format::Text => report.print(&mut terminal.out),
         Format::Json => terminal.out.line(format_args!("{:#}", report.to_json())),
     }
-    report.summarize(terminal)
+    report.summarize(terminal, args.allow_undecided)
 }
 
 /// Decides the requests of a log again. The error completes "`LOG` ...".
@@ -106,24 +110,25 @@ fn one(text: &[u8], snapshot: &Snapshot, report: &mut Report) -> Result<(), Stri
         Line::Mark => {}
         Line::Dropped(decisions) => report.dropped = report.dropped.saturating_add(decisions),
         Line::Decision(logged) => match decide(&logged, snapshot).map_err(|invalid| invalid.to_string())? {
-            Some(outcome) => report.decided(&logged, &outcome),
-            None => report.masked += 1,
+            Ok(outcome) => report.decided(&logged, &outcome),
+            Err(keys) => report.masked(keys),
         },
     }
     Ok(())
 }
 
-/// None where it depends on what the log does not say.
-fn decide(logged: &Logged, snapshot: &Snapshot) -> Result<Option<Outcome>, InvalidField> {
-    if logged.masked_session {
-        return Ok(None);
+/// Decides a request again; or says which masked keys that takes.
+fn decide(logged: &Logged, snapshot: &Snapshot) -> Result<Result<Outcome, Vec<String>>, InvalidField> {
+    if !logged.masked_session.is_empty() {
+        return Ok(Err(logged.masked_session.clone()));
     }
     let outcome = request::decide_any(snapshot, &logged.request, logged.time)?;
     let explanation = outcome.explanation.as_deref().map(|explanation| explanation.missing_context_keys.as_slice());
     let missing: Vec<String> = explanation.unwrap_or_default().iter().map(|key| fold_key(key)).collect();
     // A key that nothing has asked for in vain had no say, whatever its value was.
-    let had_a_say = |key: &String| OTHERWISE_KNOWN.contains(&key.as_str()) || missing.contains(key);
-    Ok((!logged.masked_keys.iter().any(had_a_say)).then_some(outcome))
+    let had_a_say = |key: &&String| OTHERWISE_KNOWN.contains(&key.as_str()) || missing.contains(key);
+    let needed: Vec<String> = logged.masked_keys.iter().filter(had_a_say).cloned().collect();
+    Ok(if needed.is_empty() { Ok(outcome) } else { Err(needed) })
 }
 
 /// Keys that nobody misses when they are masked: the clock stands in, or they are asked for by other than conditions.

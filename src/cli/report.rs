@@ -31,6 +31,8 @@ pub(super) enum Exit {
     TestFailed,
     /// `replay`: a decision would change.
     Changed,
+    /// `replay`: no decision would change of those that could be decided again; others could not.
+    Undecided,
 }
 
 impl Exit {
@@ -43,6 +45,7 @@ impl Exit {
             Self::Refused => 4,
             Self::TestFailed => 5,
             Self::Changed => 6,
+            Self::Undecided => 7,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::mask::SESSION_POLICIES;
 use crate::access::fold_key;
 use crate::proto::v1::{ContextValues, IsAuthorizedRequest};
 
@@ -27,8 +28,8 @@ pub struct Logged {
     pub request: IsAuthorizedRequest,
     /// Condition keys that are masked, in lower case.
     pub masked_keys: Vec<String>,
-    /// Whether session tags or session policies are masked.
-    pub masked_session: bool,
+    /// What else is masked, by the names that masks go by: session tags, as the condition keys that they become, and session policies.
+    pub masked_session: Vec<String>,
     /// `ALLOW`, `EXPLICIT_DENY` or `IMPLICIT_DENY`.
     pub decision: String,
     /// The kind of policy that decided.
@@ -109,7 +110,7 @@ fn logged(written: Written) -> Result<Logged, String> {
         federated_by: written.federated_by,
         ..IsAuthorizedRequest::default()
     };
-    let (mut masked_keys, mut masked_session) = (Vec::new(), false);
+    let (mut masked_keys, mut masked_session) = (Vec::new(), Vec::new());
     for (key, values) in written.context {
         match values {
             Values::Shown(values) => drop(request.context.insert(key, ContextValues { values })),
@@ -119,13 +120,13 @@ fn logged(written: Written) -> Result<Logged, String> {
     for (key, value) in written.session_tags {
         match value {
             Values::Shown(value) => drop(request.session_tags.insert(key, value)),
-            Values::Masked(_) => masked_session = true,
+            Values::Masked(_) => masked_session.push(fold_key(&format!("aws:PrincipalTag/{key}"))),
         }
     }
     match written.session_policies {
         None => {}
         Some(Values::Shown(policies)) => request.session_policies = policies,
-        Some(Values::Masked(_)) => masked_session = true,
+        Some(Values::Masked(_)) => masked_session.push(SESSION_POLICIES.to_owned()),
     }
     let (decision, decided_by) = (written.decision, written.decided_by);
     Ok(Logged { time, request, masked_keys, masked_session, decision, decided_by })

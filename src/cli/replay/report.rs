@@ -1,5 +1,6 @@
 //! What would change, equal requests together.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -15,6 +16,9 @@ use crate::proto::v1::IsAuthorizedRequest;
 /// So many lines that cannot be read are shown; the rest is counted.
 const SHOWN_LINES: usize = 20;
 
+/// So many masked keys are named.
+const SHOWN_KEYS: usize = 10;
+
 /// What has become of the lines.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -23,7 +27,9 @@ pub(super) struct Report {
     /// Of which so many came out otherwise.
     changed: usize,
     /// Decisions that depend on what is masked.
-    pub(super) masked: usize,
+    masked: usize,
+    /// The masked keys that they depend on, and how many of them on each.
+    masked_keys: BTreeMap<String, usize>,
     /// Lines that are none, or whose request is none.
     unreadable: usize,
     /// Decisions that the log says are missing in it.
@@ -94,6 +100,14 @@ impl Report {
         change.last = change.last.max(logged.time);
     }
 
+    /// A decision depends on these keys, whose values are masked.
+    pub(super) fn masked(&mut self, keys: Vec<String>) {
+        self.masked += 1;
+        for key in keys {
+            *self.masked_keys.entry(key).or_default() += 1;
+        }
+    }
+
     /// A line cannot be decided, for this reason.
     pub(super) fn unreadable(&mut self, why: impl Display, terminal: &mut Terminal) {
         self.unreadable += 1;
@@ -126,13 +140,35 @@ impl Report {
             "decided": self.decided,
             "changed": self.changed,
             "masked": self.masked,
+            "maskedKeys": self.masked_keys,
             "unreadable": self.unreadable,
             "dropped": self.dropped,
+            "undecided": self.undecided(),
         })
     }
 
+    /// Decisions of which it is not known whether they would change, though the log can be read.
+    fn undecided(&self) -> u64 {
+        self.dropped.saturating_add(u64::try_from(self.masked).unwrap_or(u64::MAX))
+    }
+
     /// Says how many, and how the command ends.
-    pub(super) fn summarize(&self, terminal: &mut Terminal) -> Exit {
+    pub(super) fn summarize(&self, terminal: &mut Terminal, allows_undecided: bool) -> Exit {
+        self.say_how_many(terminal);
+        if self.decided == 0 && (self.unreadable > 0 || !allows_undecided) {
+            terminal.error("nothing in the log can be decided again");
+            return Exit::Failure;
+        }
+        match (self.changed, self.unreadable, self.undecided()) {
+            (1.., _, _) => Exit::Changed,
+            // Whether these would change, nobody knows.
+            (0, 1.., _) => Exit::Usage,
+            (0, 0, 1..) if !allows_undecided => Exit::Undecided,
+            (0, 0, _) => Exit::Success,
+        }
+    }
+
+    fn say_how_many(&self, terminal: &mut Terminal) {
         let Self { decided, changed, masked, unreadable, dropped, .. } = self;
         if *unreadable > SHOWN_LINES {
             terminal.err.line(format_args!("and {} more", counted(unreadable - SHOWN_LINES, "line")));
@@ -142,6 +178,7 @@ impl Report {
         if *masked > 0 {
             let masked = counted(*masked, "decision");
             terminal.err.line(format_args!("{masked} cannot be made again: they depend on what is masked in the log"));
+            self.say_which_keys(terminal);
         }
         if *unreadable > 0 {
             terminal.err.line(format_args!("{} cannot be read", counted(*unreadable, "line")));
@@ -149,15 +186,17 @@ impl Report {
         if *dropped > 0 {
             terminal.err.line(format_args!("{dropped} decisions are missing in the log, as it says"));
         }
-        if *decided == 0 && masked + unreadable > 0 {
-            terminal.error("nothing in the log can be decided again");
-            return Exit::Failure;
+    }
+
+    /// The masked keys that most decisions depend on.
+    fn say_which_keys(&self, terminal: &mut Terminal) {
+        let mut keys: Vec<_> = self.masked_keys.iter().collect();
+        keys.sort_by_key(|(_, times)| Reverse(**times));
+        for (key, times) in keys.iter().take(SHOWN_KEYS) {
+            terminal.err.line(format_args!("  {}: {times}", printable(key)));
         }
-        match (*changed, *unreadable) {
-            (1.., _) => Exit::Changed,
-            // Whether these would change, nobody knows.
-            (0, 1..) => Exit::Usage,
-            (0, 0) => Exit::Success,
+        if keys.len() > SHOWN_KEYS {
+            terminal.err.line(format_args!("  and {} more", counted(keys.len() - SHOWN_KEYS, "key")));
         }
     }
 }

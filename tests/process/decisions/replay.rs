@@ -1,13 +1,13 @@
 //! A log's requests, decided again under another store.
 
 use std::fs;
-use std::path::Path;
-use std::process::Output;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 
 use iamd::proto::v1::{ContextValues, IsAuthorizedRequest};
 use serde_json::{Value, json};
 
-use super::{Logging, alice_deletes, logging};
+use super::{Logging, alice_deletes, logging, logging_to};
 use crate::operator::{ALICE, alice_reads, quickstart};
 use crate::program::iamd;
 
@@ -63,19 +63,49 @@ async fn what_is_logged_is_decided_the_same_way_by_the_same_store() {
     assert_eq!(replay(&log.path, store.path(), &[]), (0, String::new(), expected));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_masked_is_not_decided_by_guessing() {
-    let mut log = logging("").await;
+/// A log of all questions with these flags, and what replaying it reports.
+async fn replayed(flags: &str) -> (tempfile::TempDir, PathBuf, usize, i32, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("decisions.log");
+    let mut log = logging_to(tempfile::tempdir().unwrap(), &path, flags, Stdio::null()).await;
     let decided = ask_all(&mut log).await;
     log.program.signal("TERM");
     log.program.ended();
-    let store = quickstart();
-    let (code, out, _) = replay(&log.path, store.path(), &["--format", "json"]);
-    let report: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &report["changes"]), (0, &json!([])), "{report:#}");
+    let (code, out, _) = replay(&path, quickstart().path(), &["--format", "json"]);
+    (folder, path, decided, code, serde_json::from_str(&out).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_masked_is_not_decided_by_guessing() {
+    let (_folder, path, decided, code, report) = replayed("").await;
+    assert_eq!((code, &report["changes"]), (7, &json!([])), "{report:#}");
     let [again, masked] = ["decided", "masked"].map(|name| usize::try_from(report[name].as_u64().unwrap()).unwrap());
     assert_eq!(again + masked, decided);
+    assert_eq!(report["undecided"], json!(masked));
     assert!(again > 50 && masked > 50, "{again} were decided again, {masked} were not");
+    let (code, _, err) = replay(&path, quickstart().path(), &["--allow-undecided"]);
+    assert_eq!(code, 0);
+    let told = format!("{masked} decisions cannot be made again: they depend on what is masked in the log\n  ");
+    assert!(err.contains(&told), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_that_are_named_are_those_to_keep() {
+    let mut keep = Vec::new();
+    // Once session policies are known, some of them ask for other keys.
+    for _ in 0..3 {
+        let flags: Vec<_> = keep.iter().map(|key| format!("--decision-log-keep-key {key}")).collect();
+        let (_folder, _, decided, code, report) = replayed(&flags.join(" ")).await;
+        let keys = report["maskedKeys"].as_object().unwrap();
+        if code == 0 {
+            assert_eq!((report["decided"].as_u64(), keys.len()), (Some(decided as u64), 0));
+            return assert!(!keep.is_empty());
+        }
+        assert!(keys.values().all(|times| times.as_u64() <= report["masked"].as_u64()), "{report:#}");
+        assert!(!keys.is_empty() && !keys.keys().any(|key| keep.contains(key)), "{report:#}");
+        keep.extend(keys.keys().cloned());
+    }
+    panic!("not all was decided, though these were kept: {keep:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,7 +173,19 @@ fn lines_that_cannot_be_read_are_said_and_the_rest_is_decided() {
     fs::write(&path, format!("{gained}\n{line}\n")).unwrap();
     assert_eq!(replay(&path, store.path(), &[]).0, 6);
 
+    // What the log says is missing might have changed.
+    fs::write(&path, format!("{sound}\n{dropped}\n")).unwrap();
+    assert_eq!(replay(&path, store.path(), &[]).0, 7);
+    assert_eq!(replay(&path, store.path(), &["--allow-undecided"]).0, 0);
+
+    // Of no decision, nothing is known; and that can be well.
+    fs::write(&path, "").unwrap();
+    let (code, _, err) = replay(&path, store.path(), &[]);
+    assert_eq!((code, err.ends_with("error: nothing in the log can be decided again\n")), (1, true), "{err}");
+    assert_eq!(replay(&path, store.path(), &["--allow-undecided"]).0, 0);
+
     fs::write(&path, "nothing\n").unwrap();
+    assert_eq!(replay(&path, store.path(), &["--allow-undecided"]).0, 1);
     let (code, _, err) = replay(&path, store.path(), &[]);
     assert_eq!(code, 1);
     assert!(err.ends_with("error: nothing in the log can be decided again\n"), "{err}");
