@@ -171,7 +171,12 @@ impl DecisionLog {
     /// What metrics read at a scrape.
     pub fn reading(&self) -> Reading {
         let Shared { queue, counts, .. } = &*self.shared;
-        Reading { queue_entries: queue.entries(), queue_bytes: queue.held_bytes(), ..counts.reading() }
+        Reading {
+            queue_entries: queue.entries(),
+            queue_bytes: queue.held_bytes(),
+            oldest_waits: queue.oldest_waits(),
+            ..counts.reading()
+        }
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Reading {
     pub queue_entries: usize,
     /// Memory that they take.
     pub queue_bytes: usize,
+    /// For how long the oldest of them has waited.
+    pub oldest_waits: Duration,
     /// Whether the last attempt to write failed.
     pub failing: bool,
 }

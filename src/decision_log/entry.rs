@@ -87,6 +87,11 @@ impl Chunk {
         self.weight
     }
 
+    /// When the first of them was made.
+    pub(super) fn since(&self) -> Instant {
+        self.began
+    }
+
     /// The memory that it keeps when it is emptied.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()

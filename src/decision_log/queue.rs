@@ -40,6 +40,8 @@ pub(super) struct Queue {
     spare: AtomicUsize,
     /// Decisions in the writer's hands.
     in_hand: AtomicUsize,
+    /// Since when the oldest of them has waited. By the writer.
+    in_hand_since: Mutex<Option<Instant>>,
     lanes: Box<[Lane]>,
     /// The writer, once it runs.
     writer: OnceLock<Thread>,
@@ -80,6 +82,7 @@ impl Queue {
             held: AtomicUsize::new(0),
             spare: AtomicUsize::new(0),
             in_hand: AtomicUsize::new(0),
+            in_hand_since: Mutex::new(None),
             lanes: (0..threads.clamp(1, MOST_LANES)).map(|_| lane()).collect(),
             writer: OnceLock::new(),
             asleep: AtomicBool::new(false),
@@ -231,6 +234,18 @@ impl Queue {
         waiting + self.in_hand.load(Ordering::Relaxed)
     }
 
+    /// For how long the oldest of them has waited; zero if none waits.
+    pub(super) fn oldest_waits(&self) -> Duration {
+        // INVARIANT: the writer's hands come last: what it takes from a lane meanwhile is there.
+        let in_lanes = (0..self.lanes.len()).filter_map(|lane| self.lock(lane).since()).min();
+        let in_hand = *self.lock_in_hand_since();
+        in_lanes.into_iter().chain(in_hand).min().map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn lock_in_hand_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.in_hand_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The memory that they take.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.load(Ordering::Relaxed)
@@ -272,6 +287,8 @@ impl Queue {
         let is_last = lane.closed.is_empty();
         let chunk = lane.oldest(&self.spare)?;
         self.in_hand.fetch_add(chunk.len(), Ordering::Relaxed);
+        let mut since = self.lock_in_hand_since();
+        *since = Some(since.map_or(chunk.since(), |since| since.min(chunk.since())));
         Some((chunk, is_last))
     }
 
@@ -281,7 +298,9 @@ impl Queue {
 
     /// A chunk that was taken from a lane is written.
     pub(super) fn done(&self, lane: usize, chunk: Chunk) {
-        self.in_hand.fetch_sub(chunk.len(), Ordering::Relaxed);
+        if self.in_hand.fetch_sub(chunk.len(), Ordering::Relaxed) == chunk.len() {
+            *self.lock_in_hand_since() = None;
+        }
         let held = self.held.fetch_sub(chunk.weight(), Ordering::SeqCst).saturating_sub(chunk.weight());
         let emptied = chunk.emptied();
         let bytes = emptied.capacity();
@@ -321,6 +340,12 @@ impl Queue {
 impl Chunks {
     fn len(&self) -> usize {
         self.closed.iter().map(Chunk::len).sum::<usize>() + self.open.len()
+    }
+
+    /// When the oldest one was made.
+    fn since(&self) -> Option<Instant> {
+        let oldest = self.closed.front().unwrap_or(&self.open);
+        (!oldest.is_empty()).then(|| oldest.since())
     }
 
     fn oldest(&mut self, spare: &AtomicUsize) -> Option<Chunk> {

@@ -272,6 +272,37 @@ fn what_is_kept_to_be_filled_again_takes_no_room_from_decisions() {
     assert_eq!(counts.lost_so_far(), [0; 6]);
 }
 
+#[test]
+fn the_oldest_waits_until_it_is_written() {
+    let queue = Queue::new(WhenFull::DropNewest, 1 << 20, 2);
+    let counts = Counts::default();
+    assert_eq!(queue.oldest_waits(), Duration::ZERO);
+    let before = Instant::now();
+    push(&queue, &counts, 100, None);
+    let least = Instant::now();
+    // Larger than a chunk: two stand behind each other.
+    push(&queue, &counts, 70_000, None);
+    std::thread::sleep(Duration::from_millis(20));
+    let waits = |queue: &Queue| {
+        let at_least = least.elapsed();
+        let waits = queue.oldest_waits();
+        assert!(waits >= at_least && waits <= before.elapsed(), "{waits:?}");
+    };
+    waits(&queue);
+    let lane = (0..queue.lane_count()).find_map(|lane| queue.take(lane).map(|(chunk, _)| (lane, chunk)));
+    let (lane, first) = lane.unwrap();
+    waits(&queue);
+    let (second, is_last) = queue.take(lane).unwrap();
+    assert!(is_last);
+    queue.done(lane, second);
+    waits(&queue);
+    queue.done(lane, first);
+    assert_eq!(queue.oldest_waits(), Duration::ZERO);
+    // What the writer holds goes; what has come meanwhile waits.
+    push(&queue, &counts, 100, None);
+    assert!(queue.oldest_waits() <= before.elapsed() - Duration::from_millis(20));
+}
+
 /// A log of the service that asks, whenever it is told something, how much waits.
 struct Asking(Arc<Queue>, std::sync::mpsc::Sender<usize>);
 

@@ -14,6 +14,7 @@ pub(super) struct LogMetrics {
     refused: Counter,
     queue_entries: Gauge,
     queue_bytes: Gauge,
+    oldest_waits: Gauge,
     failing: Gauge,
 }
 
@@ -26,6 +27,7 @@ impl Registrar<'_> {
             refused: self.counter("iamd_decision_log_refused_total", vec![]),
             queue_entries: self.gauge("iamd_decision_log_queue_entries", vec![]),
             queue_bytes: self.gauge("iamd_decision_log_queue_bytes", vec![]),
+            oldest_waits: self.gauge("iamd_decision_log_oldest_waiting_seconds", vec![]),
             failing: self.gauge("iamd_decision_log_failing", vec![]),
         }
     }
@@ -42,6 +44,7 @@ impl LogMetrics {
         self.refused.absolute(reading.refused);
         self.queue_entries.set(reading.queue_entries as f64);
         self.queue_bytes.set(reading.queue_bytes as f64);
+        self.oldest_waits.set(reading.oldest_waits.as_secs_f64());
         self.failing.set(if reading.failing { 1.0 } else { 0.0 });
     }
 }
@@ -53,8 +56,12 @@ pub(super) const COUNTERS: [(&str, &str); 4] = [
     ("iamd_decision_log_refused_total", "Decisions that were not given, since they could not be logged"),
 ];
 
-pub(super) const GAUGES: [(&str, &str); 3] = [
+pub(super) const GAUGES: [(&str, &str); 4] = [
     ("iamd_decision_log_queue_entries", "Decisions that wait to be written"),
     ("iamd_decision_log_queue_bytes", "Memory that decisions take that wait to be written"),
+    (
+        "iamd_decision_log_oldest_waiting_seconds",
+        "How long the oldest decision has waited to be written; 0 if none waits",
+    ),
     ("iamd_decision_log_failing", "1 if the last attempt to write the decision log failed"),
 ];

@@ -21,7 +21,8 @@ async fn stalled(flags: &str) -> (Logging, File) {
     let path = folder.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
     let reader = File::options().read(true).write(true).open(&path).unwrap();
-    let log = logging_to(folder, &path, &format!("--decision-log-queue 64KiB {flags}"), Stdio::null()).await;
+    let queue = if flags.contains("--decision-log-queue") { "" } else { "--decision-log-queue 64KiB" };
+    let log = logging_to(folder, &path, &format!("{queue} {flags}"), Stdio::null()).await;
     (log, reader)
 }
 
@@ -74,6 +75,26 @@ async fn the_newest_are_dropped_and_the_log_says_so() {
     let told = all.iter().find(|line| line["type"] == "dropped").unwrap();
     assert_eq!(told["dropped"]["queue_full"].as_f64(), Some(missing));
     assert_eq!(decisions(all)[0]["cached"], "miss", "the first one is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stall_is_seen_before_the_queue_is_full() {
+    let (mut log, reader) = stalled("--decision-log-queue 32MiB").await;
+    let waits = |log: &Logging| metric(&log.program, "iamd_decision_log_oldest_waiting_seconds");
+    assert_eq!(waits(&log), 0.0);
+    // More than a pipe holds; a batch at a time, since the queue is large.
+    while metric(&log.program, "iamd_decision_log_queue_entries") < 1_000.0 {
+        log.batch(&alice_reads(), 500).await;
+    }
+    let began = Instant::now();
+    let first = waits(&log);
+    eventually("it grows", || waits(&log) > first + 0.5);
+    assert!(began.elapsed() >= Duration::from_millis(400), "as time does");
+    assert!(metric(&log.program, "iamd_decision_log_queue_bytes") < f64::from(16 << 20));
+    assert_eq!([dropped(&log, "queue_full"), metric(&log.program, "iamd_decision_log_failing")], [0.0; 2]);
+    log.client.is_authorized(alice_deletes()).await.unwrap();
+    read_until(reader, |line| line["action"] == "s3:DeleteObject");
+    eventually("none waits", || waits(&log) == 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
