@@ -19,7 +19,7 @@ use iamd::proto::v1::{BatchIsAuthorizedRequest, IsAuthorizedRequest};
 use serde_json::Value;
 use tonic::transport::Channel;
 
-use crate::operator::{alice_reads, client, quickstart, serve};
+use crate::operator::{alice_reads, client, metric, quickstart, serve};
 use crate::program::{Program, iamd};
 use crate::schema;
 
@@ -49,6 +49,8 @@ pub async fn logging_to(folder: tempfile::TempDir, path: &Path, flags: &str, std
     command.arg("--decision-log").arg(path).args(flags.split_whitespace());
     let mut program = Program::with_stdout(command, store, stdout);
     program.wait_until_serving();
+    // From then on it writes nothing by itself.
+    eventually("the log begins", || metric(&program, "iamd_decision_log_bytes_total") > 0.0);
     let client = client(&program).await;
     Logging { program, path: path.to_owned(), client, _folder: folder }
 }
