@@ -27,7 +27,7 @@ pub struct DecisionLogArgs {
     #[arg(long, env = "IAMD_DECISION_LOG_QUEUE", value_name = "SIZE", help_heading = "Decision log")]
     pub decision_log_queue: Option<String>,
 
-    /// Begin a new file before this one grows larger; 0 for never [default: 100MiB]
+    /// Begin a new file before this one grows larger, 64KiB or more; 0 for never [default: 100MiB]
     #[arg(long, env = "IAMD_DECISION_LOG_MAX_BYTES", value_name = "SIZE", help_heading = "Decision log")]
     pub decision_log_max_bytes: Option<String>,
 
@@ -184,6 +184,10 @@ pub struct MaskOptions {
     pub hash_key_file: Option<PathBuf>,
 }
 
+/// A smaller file would hold a hundred lines at most, and be moved aside before it is read.
+const LEAST_FILE_BYTES: usize = 64 << 10;
+const MOST_FILE_BYTES: usize = 1 << 40;
+
 /// None where no log is asked for.
 pub(super) fn check(args: &DecisionLogArgs, check: &mut Checker) -> Option<DecisionLogOptions> {
     let statements = check.switch("--decision-log-statements", &args.decision_log_statements);
@@ -277,7 +281,12 @@ fn rotation(args: &DecisionLogArgs, target: &LogTarget, check: &mut Checker) -> 
             format!("says nothing where files are never rotated; give {age_flag}, or leave `{bytes_flag} 0` out");
         check.problem(files_flag, message);
     }
-    let max_bytes = bytes.as_deref().map_or(100 << 20, |text| check.size(bytes_flag, text, 0..=1 << 40));
+    let max_bytes = bytes.as_deref().map_or(100 << 20, |text| check.size(bytes_flag, text, 0..=MOST_FILE_BYTES));
+    if (1..LEAST_FILE_BYTES).contains(&max_bytes) {
+        let text = bytes.as_deref().unwrap_or_default();
+        let allowed = format!("0 for never, or a whole number from {LEAST_FILE_BYTES} to {MOST_FILE_BYTES}");
+        check.problem(bytes_flag, format!("`{text}` is not allowed; write {allowed}"));
+    }
     Rotation {
         max_bytes: none_if_zero(max_bytes).and_then(|bytes| u64::try_from(bytes).ok()),
         max_age: age.as_deref().map(|text| check.duration(age_flag, text, Duration::from_secs(1))),

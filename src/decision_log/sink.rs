@@ -103,12 +103,28 @@ impl Sink {
         self.opened.torn
     }
 
-    /// Begins a new file if it is time to, before whole lines of so many bytes are written.
-    pub(super) fn make_ready(&mut self, bytes: usize) {
-        let LogTarget::File(path) = &self.target else { return };
-        if !self.is_due(bytes) || self.not_before.is_some_and(|time| Instant::now() < time) {
-            return;
+    /// Begins a new file if it is time to, before these lines are written; says how many of their bytes belong in the file that there
+    /// is then, which ends at a line.
+    pub(super) fn make_ready(&mut self, lines: &[u8]) -> usize {
+        let first = memchr::memchr(b'\n', lines).map_or(lines.len(), |end| end + 1);
+        if self.is_due(first) && !self.grows_on() {
+            self.rotate();
         }
+        let Some(room) = self.room().filter(|room| *room < lines.len()) else { return lines.len() };
+        if self.grows_on() {
+            return lines.len();
+        }
+        let fitting = lines.get(..room).and_then(|fitting| memchr::memrchr(b'\n', fitting));
+        fitting.map_or(first, |end| end + 1)
+    }
+
+    /// Whether it could not be moved aside, a moment ago.
+    fn grows_on(&self) -> bool {
+        self.not_before.is_some_and(|time| Instant::now() < time)
+    }
+
+    fn rotate(&mut self) {
+        let LogTarget::File(path) = &self.target else { return };
         match if self.is_astray() { open_locked(&self.target) } else { begin_anew(path) } {
             Ok(opened) => {
                 self.opened = opened;
@@ -124,12 +140,18 @@ impl Sink {
         }
     }
 
+    /// Whether a line of so many bytes is to be the first of a new file.
     fn is_due(&self, bytes: usize) -> bool {
-        let Some(size) = self.opened.size.filter(|size| *size > 0) else { return false };
-        let grown = size.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        let too_large = self.rotation.max_bytes.is_some_and(|most| grown > most);
+        let has_lines = self.opened.size.is_some_and(|size| size > 0);
+        let too_large = self.room().is_some_and(|room| room < bytes);
         let age = self.opened.age.saturating_add(self.opened.since.elapsed());
-        too_large || self.rotation.max_age.is_some_and(|most| age >= most)
+        has_lines && (too_large || self.rotation.max_age.is_some_and(|most| age >= most))
+    }
+
+    /// How many bytes it may grow by, if there is an end to it; a line that was begun is closed first.
+    fn room(&self) -> Option<usize> {
+        let taken = self.opened.size?.saturating_add(u64::from(self.opened.torn));
+        usize::try_from(self.rotation.max_bytes?.saturating_sub(taken)).ok()
     }
 
     /// Writes some of these bytes, and says how many.

@@ -176,6 +176,33 @@ fn more_keys_than_are_read_as_they_lie_are_logged_too() {
     assert_eq!(logged.request, message);
 }
 
+/// So many threads log so many decisions each, about such a message; their numbers are the ids of a stream.
+fn log_many(log: &DecisionLog, threads: u64, each: u64, message: &[u8]) {
+    let (directory, revision) = (Directory::default(), Revision([7; 32]));
+    let snapshot = crate::snapshot::Loaded { directory, revision, bytes: 0, warnings: Vec::new() }.into_snapshot(1);
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let snapshot = &snapshot;
+            scope.spawn(move || {
+                let outcome =
+                    Outcome { decision: Decision::Allow, decided_by: PolicyType::Identity, explanation: None };
+                let origin = log.origin(&HeaderMap::new(), None, None);
+                for n in 0..each {
+                    let (cache, place) = (CacheStatus::Hit, Place::Stream(thread * each + n));
+                    let made = Made { outcome: &outcome, cache, snapshot, message, origin: &origin, place };
+                    log.record(&made, Instant::now()).unwrap();
+                }
+            });
+        }
+    });
+}
+
+/// The ids that stand in these lines.
+fn ids(text: &str) -> Vec<u64> {
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter_map(|line| line["stream_id"].as_u64()).collect()
+}
+
 #[test]
 fn nothing_is_lost_between_many_threads_and_the_writer() {
     const THREADS: u64 = 4;
@@ -184,38 +211,40 @@ fn nothing_is_lost_between_many_threads_and_the_writer() {
     let path = folder.path().join("log");
     let log = DecisionLog::open(&options(&path), 2).unwrap();
     log.begin().unwrap();
-    let loaded = crate::snapshot::Loaded {
-        directory: Directory::default(),
-        revision: Revision([7; 32]),
-        bytes: 0,
-        warnings: Vec::new(),
-    };
-    let snapshot = loaded.into_snapshot(1);
-    std::thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (log, snapshot) = (&log, &snapshot);
-            scope.spawn(move || {
-                let outcome =
-                    Outcome { decision: Decision::Allow, decided_by: PolicyType::Identity, explanation: None };
-                let origin = log.origin(&HeaderMap::new(), None, None);
-                for n in 0..EACH {
-                    let (cache, place) = (CacheStatus::Hit, Place::Stream(thread * EACH + n));
-                    let made = Made { outcome: &outcome, cache, snapshot, message: b"", origin: &origin, place };
-                    log.record(&made, Instant::now()).unwrap();
-                }
-            });
-        }
-    });
+    log_many(&log, THREADS, EACH, b"");
     log.stop(Instant::now() + Duration::from_secs(60));
     let text = std::fs::read_to_string(&path).unwrap();
-    let ids = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let mut ids: Vec<u64> = ids.filter_map(|line| line["stream_id"].as_u64()).collect();
+    let mut ids = ids(&text);
     ids.sort_unstable();
     assert!(ids.iter().copied().eq(0..THREADS * EACH), "{} lines", ids.len());
     let reading = log.reading();
     assert_eq!((reading.written, reading.lost), (THREADS * EACH, [0; 6]));
     assert_eq!((reading.queue_entries, reading.queue_bytes), (0, 0));
     assert_eq!(reading.bytes, text.len() as u64);
+}
+
+#[test]
+fn no_file_is_larger_than_it_may_be_and_no_line_is_lost() {
+    const MOST: usize = 64 << 10;
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(&folder.path().join("log"));
+    options.rotation.max_bytes = Some(MOST as u64);
+    let log = DecisionLog::open(&options, 1).unwrap();
+    // Before it begins, so that much waits: chunks of 64 KiB become lines of more.
+    log_many(&log, 1, 3_000, b"");
+    let large = IsAuthorizedRequest { resource: "r".repeat(MOST), ..IsAuthorizedRequest::default() };
+    log_many(&log, 1, 2, &large.encode_to_vec());
+    log.begin().unwrap();
+    log.stop(Instant::now() + Duration::from_secs(60));
+    let mut files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // The one without a stamp is the last.
+    files.sort_by_key(|path| (path.extension().is_none(), path.clone()));
+    let texts: Vec<_> = files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let larger: Vec<_> = texts.iter().filter(|text| text.len() > MOST).map(|text| text.lines().count()).collect();
+    assert_eq!(larger, [1, 1], "each a single line");
+    assert!(texts.concat().len() / MOST + 4 > texts.len(), "{} files: none was begun without need", texts.len());
+    assert!(ids(&texts.concat()).into_iter().eq((0..3_000).chain(0..2)));
+    assert_eq!(log.reading().written, 3_002);
 }
 
 /// Queues a decision about a request of so many bytes.

@@ -183,9 +183,29 @@ impl Writer {
 
     fn write_lines(&mut self) {
         self.find_file();
-        self.sink.make_ready(self.out.len());
-        let mut written = self.begin_at(0);
-        while let Some(rest) = self.out.get(written..).filter(|rest| !rest.is_empty()) {
+        let mut written = 0;
+        while written < self.out.len() {
+            let end = self.make_ready(written);
+            written = self.write_until(end, written);
+        }
+        self.shared.counts.wrote(std::mem::take(&mut self.decisions), self.out.len());
+        self.out.clear();
+        self.out.shrink_to(KEPT_BYTES);
+    }
+
+    /// Makes the file ready for lines from there on, and says where those end that belong in it. What was begun in it ends before them.
+    fn make_ready(&mut self, start: usize) -> usize {
+        let bytes = self.sink.make_ready(self.out.get(start..).unwrap_or_default());
+        if !self.sink.is_torn() {
+            return start + bytes;
+        }
+        self.out.insert(start, b'\n');
+        start + bytes + 1
+    }
+
+    /// Writes up to there, however long it takes. Says where it goes on: there, or at the line that was begun in another file.
+    fn write_until(&mut self, end: usize, mut written: usize) -> usize {
+        while let Some(rest) = self.out.get(written..end).filter(|rest| !rest.is_empty()) {
             match self.sink.write(rest) {
                 Ok(bytes) => written += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -193,26 +213,15 @@ impl Writer {
                 Err(error) => {
                     self.pause_after(&error);
                     if self.find_file() {
-                        // The line that was begun stands in the other file.
                         let lines = self.out.get(..written).unwrap_or_default();
-                        written = self.begin_at(memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1));
+                        return memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1);
                     }
                     continue;
                 }
             }
             self.succeeded();
         }
-        self.shared.counts.wrote(std::mem::take(&mut self.decisions), self.out.len());
-        self.out.clear();
-        self.out.shrink_to(KEPT_BYTES);
-    }
-
-    /// Where to write from, when whole lines from there on come next: what was begun in the file ends before them.
-    fn begin_at(&mut self, start: usize) -> usize {
-        if self.sink.is_torn() {
-            self.out.insert(start, b'\n');
-        }
-        start
+        written
     }
 
     /// Waits until the path leads to the file that is written to, be it a new one; whether it was opened anew.

@@ -39,8 +39,9 @@ fn what_is_written_is_what_counts() {
     assert_eq!(log("--decision-log-full block").when_full, WhenFull::Block(Duration::from_millis(100)));
     let block = log("--decision-log-full block --decision-log-block-timeout 2s");
     assert_eq!(block.when_full, WhenFull::Block(Duration::from_secs(2)));
-    let rotation = log("--decision-log-max-bytes 1KiB --decision-log-max-age 1day --decision-log-max-files 3").rotation;
-    let expected = Rotation { max_bytes: Some(1024), max_age: Some(Duration::from_secs(86_400)), max_files: Some(3) };
+    let rotation =
+        log("--decision-log-max-bytes 64KiB --decision-log-max-age 1day --decision-log-max-files 3").rotation;
+    let expected = Rotation { max_bytes: Some(65_536), max_age: Some(Duration::from_secs(86_400)), max_files: Some(3) };
     assert_eq!(rotation, expected);
     let never = log("--decision-log-max-bytes 0 --decision-log-max-files 0").rotation;
     assert_eq!(never, Rotation { max_bytes: None, max_age: None, max_files: None });
@@ -96,6 +97,14 @@ fn what_is_wrong_is_said() {
         (
             "--decision-log - --decision-log-max-age 1h",
             "--decision-log-max-age: says nothing of stdout; give --decision-log a file",
+        ),
+        (
+            "--decision-log /log --decision-log-max-bytes 1",
+            "--decision-log-max-bytes: `1` is not allowed; write 0 for never, or a whole number from 65536 to 1099511627776",
+        ),
+        (
+            "--decision-log /log --decision-log-max-bytes 63KiB",
+            "--decision-log-max-bytes: `63KiB` is not allowed; write 0 for never, or a whole number from 65536 to 1099511627776",
         ),
         (
             "--decision-log - --decision-log-queue 1KiB",

@@ -83,7 +83,7 @@ fn the_file_just_moved_aside_is_kept_though_the_clock_was_set_back() {
     let mut sink = sink(&path);
     sink.rotation = Rotation { max_bytes: Some(10), max_files: Some(3), ..NEVER };
     for line in ["first one\n", "second\n"] {
-        sink.make_ready(line.len());
+        assert_eq!(sink.make_ready(line.as_bytes()), line.len());
         sink.write(line.as_bytes()).unwrap();
     }
     let mut aside: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -116,7 +116,7 @@ fn a_file_is_one_processs() {
 
     first.rotation.max_bytes = Some(3);
     first.write(b"1\n").unwrap();
-    first.make_ready(2);
+    assert_eq!(first.make_ready(b"2\n"), 2);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     assert_eq!(another(&path).unwrap_err(), expected(&path), "as it does when files are rotated");
     drop(first);
@@ -140,4 +140,34 @@ fn a_file_that_another_process_has_made_meanwhile_is_left_to_it() {
 fn what_is_no_file_may_be_written_to_by_many() {
     let _first = sink(Path::new("/dev/null"));
     sink(Path::new("/dev/null"));
+}
+
+#[test]
+fn lines_are_cut_where_a_file_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.log");
+    // Cut off: its end takes a byte, too.
+    std::fs::write(&path, "12").unwrap();
+    let mut sink = sink(&path);
+    sink.rotation.max_bytes = Some(10);
+    assert_eq!(sink.make_ready(b"45\n78\nBC\n"), 6);
+    sink.write(b"\n45\n78\n").unwrap();
+    assert_eq!(sink.make_ready(b"A\nlarger than a file\nB\n"), 2, "in the next one");
+    sink.write(b"A\n").unwrap();
+    assert_eq!(sink.make_ready(b"larger than a file\nB\n"), 19, "alone");
+    sink.write(b"larger than a file\n").unwrap();
+    assert_eq!(sink.make_ready(b"B\n"), 2);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+}
+
+#[test]
+fn what_cannot_be_moved_aside_takes_all_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.log");
+    std::fs::write(&path, "1\n").unwrap();
+    let mut sink = sink(&path);
+    sink.rotation.max_bytes = Some(4);
+    sink.not_before = Some(Instant::now() + ROTATION_PAUSE);
+    assert_eq!(sink.make_ready(b"2\n3\n4\n"), 6);
 }
