@@ -171,3 +171,12 @@ fn what_cannot_be_moved_aside_takes_all_lines() {
     sink.not_before = Some(Instant::now() + ROTATION_PAUSE);
     assert_eq!(sink.make_ready(b"2\n3\n4\n"), 6);
 }
+
+#[test]
+fn a_new_file_is_not_for_everybody_to_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.log");
+    let _sink = sink(&path);
+    let mode = std::fs::metadata(&path).unwrap().mode();
+    assert_eq!(mode & 0o777 & !0o640, 0, "{mode:o}: the umask takes from 0640");
+}
