@@ -5,6 +5,7 @@
 //! the files again. What is wrong leaves the last good certificate in place. Connections that are open notice nothing.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,11 +34,14 @@ pub struct TlsError {
     pub message: String,
     /// How to mend it.
     pub hint: Option<String>,
+    /// When the files can be used as they are, if nothing but the time is wrong.
+    pub usable: Option<Range<jiff::Timestamp>>,
 }
 
 impl TlsError {
     fn new(file: &Path, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { file: file.display().to_string(), message: message.into(), hint: Some(hint.into()) }
+        let file = file.display().to_string();
+        Self { file, message: message.into(), hint: Some(hint.into()), usable: None }
     }
 }
 

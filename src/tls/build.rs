@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
+
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,11 +25,12 @@ pub(super) fn build(
     options: &TlsOptions,
     files: &Files,
     digest: [u8; 32],
+    now: Timestamp,
 ) -> Result<Active, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(&options.cert, &files.cert)?;
     let Some(own) = chain.first().cloned() else { return Err(no_certificate(&options.cert, &files.cert)) };
-    let (certificate, not_after) = read_chain(&options.cert, &chain)?;
+    let (certificate, not_after) = read_chain(&options.cert, &chain, now)?;
     let key = private_key(&options.key, &files.key)?;
     let key = pair(options, chain, &key, &provider)?;
     let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -58,7 +61,7 @@ pub(super) fn build(
     // Connections last. Without sessions to take up, every client is verified by what is active when it connects.
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
-    Ok(Active { server: Arc::new(server), certificate, not_after, loaded_at: jiff::Timestamp::now(), digest })
+    Ok(Active { server: Arc::new(server), certificate, not_after, loaded_at: now, digest })
 }
 
 static FROM_12: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
@@ -88,23 +91,39 @@ fn no_certificate(path: &Path, pem: &[u8]) -> TlsError {
     TlsError::new(path, "no certificate in the file", hint)
 }
 
+/// Clocks differ: what was signed on another machine a moment ago may begin in the future here, and clients take it.
+const CLOCK_ALLOWANCE: SignedDuration = SignedDuration::from_mins(5);
+
 /// The service's own certificate, and when the first of the chain ends.
-fn read_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<(Certificate, jiff::Timestamp), TlsError> {
+fn read_chain(path: &Path, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(Certificate, Timestamp), TlsError> {
     let mut read = Vec::with_capacity(chain.len());
     for (index, der) in chain.iter().enumerate() {
         let number = index + 1;
         let wrong = |error| TlsError::new(path, format!("certificate {number} cannot be read: {error}"), PEM_HINT);
         read.push(Certificate::parse(der).map_err(wrong)?);
     }
+    let begins = read.iter().map(|certificate| certificate.not_before).max();
     let ends = read.iter().map(|certificate| certificate.not_after).min();
-    let (Some(own), Some(not_after)) = (read.into_iter().next(), ends) else {
+    let (Some(own), Some(begins), Some(ends)) = (read.into_iter().next(), begins, ends) else {
         return Err(TlsError::new(path, "no certificate in the file", PEM_HINT));
     };
-    if not_after <= jiff::Timestamp::now() {
+    check_dates(path, begins, ends, now)?;
+    Ok((own, ends))
+}
+
+/// What clients would refuse is refused here. Time alone can mend it, so the error says which.
+fn check_dates(path: &Path, begins: Timestamp, ends: Timestamp, now: Timestamp) -> Result<(), TlsError> {
+    let usable = begins.saturating_sub(CLOCK_ALLOWANCE).unwrap_or(begins)..ends;
+    let (message, hint) = if now < usable.start {
+        let hint = "until then keep the one before; if it should be valid by now, compare the clock of this machine";
+        (format!("the certificate is not valid before {begins}"), hint)
+    } else if now >= usable.end {
         let hint = "renew it; if it is new, compare the clock of this machine";
-        return Err(TlsError::new(path, format!("the certificate has expired at {not_after}"), hint));
-    }
-    Ok((own, not_after))
+        (format!("the certificate has expired at {ends}"), hint)
+    } else {
+        return Ok(());
+    };
+    Err(TlsError { usable: Some(usable), ..TlsError::new(path, message, hint) })
 }
 
 pub(super) fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
@@ -193,7 +212,7 @@ mod tests {
         let build = |client_ca| {
             let files =
                 Files { cert: cert.clone().into_bytes(), key: key.serialize_pem().into_bytes(), client_ca: None };
-            build(TlsListener::Grpc, &options(client_ca), &files, [0; 32])
+            build(TlsListener::Grpc, &options(client_ca), &files, [0; 32], Timestamp::now())
         };
         assert!(build(None).is_ok());
         assert_eq!(build(Some("ca.crt")).unwrap_err().message, "was not read");

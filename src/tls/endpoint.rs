@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
@@ -33,9 +34,9 @@ pub struct Active {
     /// The service's own.
     pub certificate: Certificate,
     /// When the first certificate of the chain ends.
-    pub not_after: jiff::Timestamp,
+    pub not_after: Timestamp,
     /// Since when it is active.
-    pub loaded_at: jiff::Timestamp,
+    pub loaded_at: Timestamp,
     pub(super) digest: [u8; 32],
 }
 
@@ -43,17 +44,23 @@ pub struct Active {
 #[derive(Clone, Debug)]
 pub struct Trouble {
     /// When they were found.
-    pub at: jiff::Timestamp,
+    pub at: Timestamp,
     /// What is wrong.
     pub error: TlsError,
     digest: [u8; 32],
+}
+
+impl Trouble {
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.error.usable.as_ref().is_some_and(|usable| usable.contains(&now))
+    }
 }
 
 impl Endpoint {
     /// Reads the files for the first time.
     pub fn load(listener: TlsListener, options: TlsOptions) -> Result<Self, TlsError> {
         let Reading { digest, files } = Reading::of(&options);
-        let active = build::build(listener, &options, &files?, digest)?;
+        let active = build::build(listener, &options, &files?, digest, Timestamp::now())?;
         Ok(Self { listener, options, active: ArcSwap::from_pointee(active), trouble: ArcSwapOption::empty() })
     }
 
@@ -76,29 +83,29 @@ impl Endpoint {
         Reading::of(&self.options)
     }
 
-    /// Whether this was not judged yet.
-    pub(super) fn is_news(&self, reading: &Reading) -> bool {
+    /// Whether this was not judged yet, or is to be judged again because its time has come.
+    pub(super) fn is_news(&self, reading: &Reading, now: Timestamp) -> bool {
         match &*self.trouble.load() {
-            Some(trouble) => trouble.digest != reading.digest,
+            Some(trouble) => trouble.digest != reading.digest || trouble.is_over(now),
             None => self.active.load().digest != reading.digest,
         }
     }
 
     /// Makes the files active, or says why not.
-    pub(super) fn judge(&self, reading: Reading) -> ReloadResult {
+    pub(super) fn judge(&self, reading: Reading, now: Timestamp) -> ReloadResult {
         let Reading { digest, files } = reading;
         if digest == self.active.load().digest {
             self.trouble.store(None);
             return ReloadResult::Unchanged;
         }
-        match files.and_then(|files| build::build(self.listener, &self.options, &files, digest)) {
+        match files.and_then(|files| build::build(self.listener, &self.options, &files, digest, now)) {
             Ok(active) => {
                 self.active.store(Arc::new(active));
                 self.trouble.store(None);
                 ReloadResult::Activated
             }
             Err(error) => {
-                self.trouble.store(Some(Arc::new(Trouble { at: jiff::Timestamp::now(), error, digest })));
+                self.trouble.store(Some(Arc::new(Trouble { at: now, error, digest })));
                 ReloadResult::Rejected
             }
         }
@@ -110,3 +117,6 @@ pub fn is_refusal(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(inner, Some(rustls::Error::InvalidCertificate(reason)) if *reason == NOT_ALLOWED)
 }
+
+#[cfg(test)]
+mod tests;

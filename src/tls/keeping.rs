@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -89,13 +90,13 @@ async fn look(endpoint: &Arc<Endpoint>, asked: bool, debounce: Duration) -> Opti
     let mut before = None;
     for _ in 0..SETTLE_TRIES {
         let reading = read(endpoint).await?;
-        if !asked && !endpoint.is_news(&reading) {
+        if !asked && !endpoint.is_news(&reading, Timestamp::now()) {
             return None;
         }
         if before == Some(reading.digest) {
             let endpoint = Arc::clone(endpoint);
             // An error is a fault of ours, which the panic hook has printed.
-            return spawn_blocking(move || endpoint.judge(reading)).await.ok();
+            return spawn_blocking(move || endpoint.judge(reading, Timestamp::now())).await.ok();
         }
         before = Some(reading.digest);
         tokio::time::sleep(debounce).await;

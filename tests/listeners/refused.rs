@@ -42,6 +42,7 @@ fn files_that_cannot_be_used() {
     write("not-a-key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     write("upside-down", &format!("{}{}", authority.pem, pair.cert));
     write("expired", &authority.issue_until("old", &[], 2020).cert);
+    write("early", &authority.issue_between("new", &[], 2098, 2099).cert);
     let cases = [
         (
             "missing",
@@ -60,6 +61,12 @@ fn files_that_cannot_be_used() {
             "tls.key",
             "ca.crt",
             "expired: the certificate has expired at 2020-01-01T00:00:00Z\n  hint: renew it",
+        ),
+        (
+            "early",
+            "tls.key",
+            "ca.crt",
+            "early: the certificate is not valid before 2098-01-01T00:00:00Z\n  hint: until then keep the one before",
         ),
         ("upside-down", "tls.key", "ca.crt", "upside-down: the certificate of `"),
         ("tls.crt", "ca.crt", "ca.crt", "ca.crt: no private key in the file\n  hint: this is a certificate: are"),

@@ -276,6 +276,13 @@ async fn a_bad_pair_is_refused_and_mended() {
     let logged = program.logged("certificate refused, the last good one goes on");
     assert_eq!(logged["error"], "the certificate has expired at 2020-01-01T00:00:00Z");
     assert_eq!(shown(&caller, &program).await, fingerprint(&second));
+
+    // Not valid yet.
+    let early = authority.issue_between("early", &["iamd.example"], 2098, 2099);
+    rename(files.path(), &early);
+    let logged = program.logged("certificate refused, the last good one goes on");
+    assert_eq!(logged["error"], "the certificate is not valid before 2098-01-01T00:00:00Z");
+    assert_eq!(shown(&caller, &program).await, fingerprint(&second));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,14 +34,19 @@ impl Authority {
 
     /// Good until the first day of a year.
     pub fn issue_until(&self, subject: &str, names: &[&str], year: i32) -> Pair {
+        self.issue_between(subject, names, 2000, year)
+    }
+
+    /// Good from the first day of a year until that of another.
+    pub fn issue_between(&self, subject: &str, names: &[&str], from: i32, until: i32) -> Pair {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         if !subject.is_empty() {
             params.distinguished_name.push(DnType::CommonName, subject);
         }
         params.subject_alt_names = names.iter().map(|name| san(name)).collect();
-        params.not_before = date_time_ymd(2000, 1, 1);
-        params.not_after = date_time_ymd(year, 1, 1);
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
         Pair { cert, key: key.serialize_pem() }
