@@ -34,6 +34,8 @@ pub mod access;
 // What is wrong with a file and where; JSON with positions.
 pub mod finding;
 pub mod json;
+// Files that are read only if reading them cannot wait.
+pub mod regular;
 
 // AWS's facts that are built in: managed policies, condition keys, services.
 pub mod catalogue;

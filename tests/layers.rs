@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module with the level that it stands on; it may use modules of lower levels only.
-const LEVELS: [(&str, u8); 25] = [
+const LEVELS: [(&str, u8); 26] = [
     ("arn", 0),
     ("few", 0),
     ("finding", 0),
+    ("regular", 0),
     ("wildcard", 0),
     ("access", 1),
     ("json", 1),

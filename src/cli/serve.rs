@@ -16,6 +16,7 @@ use crate::decision_log::DecisionLog;
 use crate::engine::Engine;
 use crate::finding::{Finding, io_words};
 use crate::metrics::Metrics;
+use crate::regular;
 use crate::reload::{self, LastReload, ReloadHandle, ReloadOptions};
 use crate::server::incoming::{Incoming, Listener, bind_tcp};
 use crate::server::shutdown::{self, Drained, Hangups, StopSignals};
@@ -70,6 +71,7 @@ fn runtime() -> std::io::Result<Runtime> {
 /// Serves, and ends the decision log whatever came of that. The error is for people.
 async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), String> {
     let threads = config.worker_threads.unwrap_or_else(workers::default_count);
+    secret_can_be_read(config)?;
     let log = config.decision_log.as_ref().map(|options| DecisionLog::open(options, threads)).transpose()?;
     let served = serve_logged(config, tracing, threads, log.as_ref()).await;
     let soon = Instant::now() + LEAST_LOG_END;
@@ -150,6 +152,20 @@ fn tell_manager(state: NotifyState<'_>) {
     }
 }
 
+/// What is in it the decision log says; a pipe it would wait for without end.
+fn secret_can_be_read(config: &Config) -> Result<(), String> {
+    let Some(path) = config.decision_log.as_ref().and_then(|log| log.masks.hash_key_file.as_ref()) else {
+        return Ok(());
+    };
+    match regular::open(path) {
+        Err(error) if regular::is_other(&error) => {
+            let path = path.display();
+            Err(format!("--decision-log-hash-key-file: {path}: {error}\n  hint: {}", regular::HINT))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// What TLS needs, if it is wanted; before any port is open.
 fn certificates(config: &Config) -> Result<Endpoints, String> {
     let line = |error: &TlsError| match config.flag_of(Path::new(&error.file)) {
@@ -168,7 +184,11 @@ fn certificates(config: &Config) -> Result<Endpoints, String> {
 /// What sends spans, with what its TLS needs; before any port is open.
 fn traces(options: &TraceOptions) -> Result<Arc<Traces>, String> {
     let has_tls = options.endpoint.scheme() == Some(&http::uri::Scheme::HTTPS);
-    let tls = has_tls.then(|| tls::collector(&options.tls)).transpose().map_err(|error| error.to_string())?;
+    let named = |error: TlsError| match otel::variable_of(Path::new(&error.file), |name| std::env::var_os(name)) {
+        Some(variable) => format!("{variable}: {error}"),
+        None => error.to_string(),
+    };
+    let tls = has_tls.then(|| tls::collector(&options.tls)).transpose().map_err(named)?;
     let traces = Traces::start(options, tls).map_err(|error| match (has_tls, &options.tls.ca) {
         (true, None) => format!("{error}\n  hint: a system without certificates wants OTEL_EXPORTER_OTLP_CERTIFICATE"),
         _ => error,

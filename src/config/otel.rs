@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -87,6 +87,12 @@ const CERTIFICATE: Names = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPOR
 const CLIENT_CERTIFICATE: Names =
     ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"];
 const CLIENT_KEY: Names = ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"];
+
+/// The variable that names this file; the first, if there are several.
+pub fn variable_of(file: &Path, lookup: impl Fn(&str) -> Option<OsString>) -> Option<&'static str> {
+    let is_it = |name: &&str| lookup(name).is_some_and(|value| Path::new(&value) == file);
+    [CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY].into_iter().flatten().find(is_it)
+}
 
 /// An hour, in milliseconds: whoever writes more has meant another unit.
 const LONGEST_MS: u64 = 3_600_000;

@@ -1,8 +1,6 @@
 //! The only reader of certificates and keys.
-#![expect(clippy::disallowed_methods, reason = "the one place that reads certificates and keys")]
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -10,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::TlsError;
 use crate::config::TlsOptions;
 use crate::finding::io_words;
+use crate::regular;
 
 /// Bundles of all public authorities have 250 KiB.
 const MOST_BYTES: u64 = 4 << 20;
@@ -52,18 +51,15 @@ impl Files {
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let mut content = Vec::new();
-    let read = File::open(path).and_then(|file| {
-        // A pipe would be waited for without end, and a folder has no content.
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no file"));
-        }
-        file.take(MOST_BYTES + 1).read_to_end(&mut content)
-    });
+    let read = regular::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut content));
     match read {
         Ok(_) if content.len() as u64 <= MOST_BYTES => Ok(content),
         Ok(_) => Err(TlsError::new(path, "more than 4 MiB, expected PEM", "is this the right file?")),
         Err(error) => {
-            let hint = "is the path right, the volume mounted, and may the user that the service runs as read it?";
+            let hint = match regular::is_other(&error) {
+                true => regular::HINT,
+                false => "is the path right, the volume mounted, and may the user that the service runs as read it?",
+            };
             Err(TlsError::new(path, format!("cannot read the file: {}", io_words(&error)), hint))
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 
 use crate::authority::{Authority, Files};
 use crate::program::{Program, iamd, run, store};
@@ -42,6 +43,7 @@ fn files_that_cannot_be_used() {
     write("not-a-key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     write("upside-down", &format!("{}{}", authority.pem, pair.cert));
     write("expired", &authority.issue_until("old", &[], 2020).cert);
+    assert!(Command::new("mkfifo").arg(files.at("pipe")).status().unwrap().success());
     write("early", &authority.issue_between("new", &[], 2098, 2099).cert);
     let cases = [
         (
@@ -50,7 +52,10 @@ fn files_that_cannot_be_used() {
             "ca.crt",
             "missing: cannot read the file: no such file or directory\n  hint: is the path",
         ),
-        (".", "tls.key", "ca.crt", ".: cannot read the file: it is no file\n"),
+        (".", "tls.key", "ca.crt", ".: cannot read the file: it is a folder\n  hint: name a regular file"),
+        ("pipe", "tls.key", "ca.crt", "pipe: cannot read the file: it is a pipe\n  hint: name a regular file"),
+        ("tls.crt", "pipe", "ca.crt", "pipe: cannot read the file: it is a pipe\n  hint: name a regular file"),
+        ("tls.crt", "tls.key", "pipe", "pipe: cannot read the file: it is a pipe\n  hint: name a regular file"),
         ("empty", "tls.key", "ca.crt", "empty: no certificate in the file\n  hint: write it in PEM"),
         ("tls.key", "tls.crt", "ca.crt", "tls.key: no certificate in the file\n  hint: this is a private key: are"),
         ("cut", "tls.key", "ca.crt", "cut: cannot be read: the line `-----END CERTIFICATE-----` is missing\n"),

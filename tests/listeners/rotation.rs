@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -269,6 +270,17 @@ async fn a_bad_pair_is_refused_and_mended() {
     fs::write(files.at("tls.key"), &second.key).unwrap();
     program.logged("certificate looked at, it is the active one");
     becomes(&caller, &program, &second).await;
+
+    // A pipe that nobody writes to.
+    fs::remove_file(files.at("tls.key")).unwrap();
+    assert!(Command::new("mkfifo").arg(files.at("tls.key")).status().unwrap().success());
+    while program.logged("certificate refused, the last good one goes on")["error"]
+        != "cannot read the file: it is a pipe"
+    {}
+    caller.asks(&program.grpc[0]).await.unwrap();
+    fs::remove_file(files.at("tls.key")).unwrap();
+    fs::write(files.at("tls.key"), &second.key).unwrap();
+    program.logged("certificate looked at, it is the active one");
 
     // Expired already.
     let old = authority.issue_until("old", &["iamd.example"], 2020);

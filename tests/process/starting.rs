@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::cgroup::{Cgroup, Version};
 use crate::operator::{ALICE, Nobody, metric, quickstart, serve, skip};
-use crate::program::{self, Program, without_settings};
+use crate::program::{Program, iamd, run_to_end, without_settings};
 
 /// Exit code, and what is said on stderr.
 fn refused(store: &Path) -> (i32, String) {
@@ -41,6 +41,30 @@ error: --huge-pages: ``, as IAMD_HUGE_PAGES says, is not known; write `true` or 
 error: --decision-log-statements: `all`, as IAMD_DECISION_LOG_STATEMENTS says, is not known; write `true` or `false`, or unset it
 ";
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(2), expected.to_owned()));
+}
+
+/// Opening one waits until somebody writes, and there is nobody: not even SIGTERM would be heard.
+#[test]
+fn pipes_in_the_place_of_files() {
+    let (store, folder) = (quickstart(), tempfile::tempdir().unwrap());
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe = pipe.to_str().unwrap();
+    let expected = |name: &str, what: &str| {
+        let hint =
+            "name a regular file, or a link to one: nothing else can be read again, or without waiting for others";
+        (1, format!("error: {name}: {pipe}: {what}\n  hint: {hint}\n"))
+    };
+
+    let flags =
+        ["--decision-log", "-", "--decision-log-hash-key", "aws:sourceip", "--decision-log-hash-key-file", pipe];
+    let refused = run_to_end(iamd(&serve(store.path(), &flags)));
+    assert_eq!(refused, expected("--decision-log-hash-key-file", "it is a pipe"));
+
+    let mut command = iamd(&serve(store.path(), &["--listen", "127.0.0.1:0"]));
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:1").env("OTEL_EXPORTER_OTLP_CERTIFICATE", pipe);
+    let refused = run_to_end(command);
+    assert_eq!(refused, expected("OTEL_EXPORTER_OTLP_CERTIFICATE", "cannot read the file: it is a pipe"));
 }
 
 #[test]
@@ -110,7 +134,7 @@ fn systemd_hears_when_it_serves_and_when_it_stops() {
     };
     let store = quickstart();
     let words = serve(store.path(), &["--listen", "127.0.0.1:0", "--drain-delay", "0s"]);
-    let mut command = program::iamd(&words);
+    let mut command = iamd(&words);
     command.env("NOTIFY_SOCKET", &path);
     let mut program = Program::new(command, quickstart());
     assert_eq!(hears(), "READY=1\n");
@@ -122,7 +146,7 @@ fn systemd_hears_when_it_serves_and_when_it_stops() {
 
     // Where it cannot be heard, it serves all the same.
     drop(manager);
-    let mut command = program::iamd(&words);
+    let mut command = iamd(&words);
     command.env("NOTIFY_SOCKET", &path);
     let mut program = Program::spawn(command, quickstart());
     program.logged("cannot tell the service manager, which NOTIFY_SOCKET names");

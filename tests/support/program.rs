@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,9 +27,25 @@ pub fn without_settings(mut command: Command) -> Command {
 
 /// Runs `iamd` to its end: exit code and stderr.
 pub fn run(words: &[&str]) -> (i32, String) {
-    let Output { status, stderr, stdout } = iamd(words).output().unwrap();
+    run_to_end(iamd(words))
+}
+
+/// The same of a command; one that does not end is ended, and has no exit code.
+pub fn run_to_end(mut command: Command) -> (i32, String) {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id().to_string();
+    let (ended, end) = channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            drop(Command::new("kill").args(["-s", "KILL", &pid]).status());
+        }
+    });
+    let Output { status, stderr, stdout } = child.wait_with_output().unwrap();
+    drop(ended);
+    watch.join().unwrap();
     assert_eq!(String::from_utf8(stdout).unwrap(), "", "what is not data belongs on stderr");
-    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+    let stderr = String::from_utf8(stderr).unwrap();
+    (status.code().unwrap_or_else(|| panic!("it did not end by itself: {stderr}")), stderr)
 }
 
 /// A policy store that loads: one user.
