@@ -21,6 +21,7 @@ pub mod serve;
 mod store;
 pub mod test;
 pub mod validate;
+mod words;
 
 /// Usage errors, of every command.
 pub const USAGE_ERROR: u8 = 2;
@@ -71,10 +72,22 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn read(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(words)?;
+    let mut command = Cli::command();
+    // Only then are all of its arguments there, with all that is said of them.
+    command.build();
+    let words = words::join(&command, words);
+    let matches = command.clone().try_get_matches_from(&words).map_err(|mut error| {
+        words::name_variable(&command, &words, &mut error);
+        error
+    })?;
     let mut cli = Cli::from_arg_matches(&matches)?;
-    if let (Command::Healthcheck(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
-        args.written = written(matches);
+    match (&mut cli.command, matches.subcommand()) {
+        (Command::Healthcheck(args), Some((_, matches))) => args.written = written(matches),
+        (Command::Serve(args), Some((name, matches))) => {
+            let variables = command.find_subcommand(name).map(|command| words::variables(command, matches));
+            args.variables = variables.unwrap_or_default();
+        }
+        _ => {}
     }
     Ok(cli)
 }

@@ -1,5 +1,6 @@
 //! What `iamd serve` is told: flags as written ([`ServeArgs`]) become a checked [`Config`], all problems at once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,6 +65,22 @@ pub struct Config {
     pub log: LogOptions,
     /// How decisions are logged; None: not at all.
     pub decision_log: Option<DecisionLogOptions>,
+    /// What whoever is to mend a value has to know of it.
+    pub names: Names,
+}
+
+/// Flags by name, each with the variable that its value is from, if it is from one.
+#[derive(Clone, Debug)]
+pub struct Names(BTreeMap<String, String>);
+
+impl Names {
+    /// As `--max-batch`, or as `--max-batch (IAMD_MAX_BATCH)`.
+    pub fn of(&self, flag: &str) -> String {
+        match self.0.get(flag) {
+            Some(variable) => format!("{flag} ({variable})"),
+            None => flag.to_owned(),
+        }
+    }
 }
 
 /// Where gRPC is served.
@@ -193,8 +210,8 @@ pub enum LogFormat {
 /// A flag that cannot be used as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Name of the flag, with its dashes; or of a variable that no flag has.
-    pub flag: &'static str,
+    /// Name of the flag, with its dashes, and of the variable that its value is from; or of a variable that no flag has.
+    pub flag: String,
     /// What is wrong, and what is allowed.
     pub message: String,
 }
@@ -233,6 +250,7 @@ impl Config {
                 filter: check.log_filter("--log-level", &args.log_level),
             },
             decision_log: decision_log::check(&args.decision_log, &mut check),
+            names: Names(args.variables.clone()),
         };
         if config.listen.contains(&ListenAddress::Tcp(config.admin_listen)) && config.admin_listen.port() != 0 {
             let message =
@@ -242,7 +260,9 @@ impl Config {
         config.check_sizes(args, &mut check);
         config.check_exposed(insecure, &mut check);
         config.check_tls_is_used(&mut check);
-        check.finish(config)
+        let names = config.names.clone();
+        let named = |problem: Problem| Problem { flag: names.of(&problem.flag), ..problem };
+        check.finish(config).map_err(|problems| problems.into_iter().map(named).collect())
     }
 
     /// The cache's budget where so many bytes of memory may be used (0: any). The default is made for a sidecar of 256 MiB: in a smaller

@@ -103,7 +103,7 @@ async fn serve_logged(
     state.tls = certificates(config)?;
     state.traces = tracing.map(traces).transpose()?;
     let state = Arc::new(state);
-    there_is_a_directory(&config.policies)?;
+    there_is_a_directory(config)?;
     let listeners = bind(config).await?;
     let admin_listener = bind_tcp(config.admin_listen).await.map_err(|error| error.to_string())?;
     let admin_address = admin_listener.local_addr().map_err(|error| error.to_string())?;
@@ -160,7 +160,8 @@ fn secret_can_be_read(config: &Config) -> Result<(), String> {
     match regular::open(path) {
         Err(error) if regular::is_other(&error) => {
             let path = path.display();
-            Err(format!("--decision-log-hash-key-file: {path}: {error}\n  hint: {}", regular::HINT))
+            let flag = config.names.of("--decision-log-hash-key-file");
+            Err(format!("{flag}: {path}: {error}\n  hint: {}", regular::HINT))
         }
         Ok(_) | Err(_) => Ok(()),
     }
@@ -169,7 +170,7 @@ fn secret_can_be_read(config: &Config) -> Result<(), String> {
 /// What TLS needs, if it is wanted; before any port is open.
 fn certificates(config: &Config) -> Result<Endpoints, String> {
     let line = |error: &TlsError| match config.flag_of(Path::new(&error.file)) {
-        Some(flag) => format!("{flag}: {error}"),
+        Some(flag) => format!("{}: {error}", config.names.of(flag)),
         None => error.to_string(),
     };
     let lines = |errors: Vec<TlsError>| errors.iter().map(line).collect::<Vec<_>>().join("\nerror: ");
@@ -203,10 +204,10 @@ fn keep_certificates(config: &Config, state: &State, metrics: Arc<Metrics>) -> t
 }
 
 /// What is in it is read when probes are answered already, since that can take a while.
-fn there_is_a_directory(policies: &Path) -> Result<(), String> {
-    let hint = "is the path right, and the volume mounted?";
-    let complaint = |what| format!("--policies: {}: {what}\n  hint: {hint}", policies.display());
-    reload::source::is_directory(policies).map_err(complaint)
+fn there_is_a_directory(config: &Config) -> Result<(), String> {
+    let (flag, hint) = (config.names.of("--policies"), "is the path right, and the volume mounted?");
+    let complaint = |what| format!("{flag}: {}: {what}\n  hint: {hint}", config.policies.display());
+    reload::source::is_directory(&config.policies).map_err(complaint)
 }
 
 async fn bind(config: &Config) -> Result<Vec<Listener>, String> {

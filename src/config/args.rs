@@ -1,6 +1,7 @@
 //! The flags of `iamd serve`, as written. Numbers, sizes, durations and switches stay text here, so that
 //! [`super::Config::check`] can report everything that is wrong with them at once.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::ArgAction;
@@ -162,4 +163,8 @@ pub struct ServeArgs {
     /// The decision log.
     #[command(flatten)]
     pub decision_log: super::DecisionLogArgs,
+
+    /// The variables that values are from, by the flags whose values they are
+    #[arg(skip)]
+    pub variables: BTreeMap<String, String>,
 }

@@ -20,7 +20,7 @@ pub(super) struct Checker {
 
 impl Checker {
     pub(super) fn problem(&mut self, flag: &'static str, message: impl Into<String>) {
-        self.problems.push(Problem { flag, message: message.into() });
+        self.problems.push(Problem { flag: flag.to_owned(), message: message.into() });
     }
 
     /// Whether nothing is wrong with this flag so far.
@@ -139,11 +139,7 @@ impl Checker {
     /// What the command line cannot get wrong: there it has no value.
     pub(super) fn switch(&mut self, flag: &'static str, text: &str) -> bool {
         switch(text).unwrap_or_else(|| {
-            let variable = format!("IAMD_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
-            self.problem(
-                flag,
-                format!("`{text}`, as {variable} says, is not known; write `true` or `false`, or unset it"),
-            );
+            self.problem(flag, format!("`{text}` is not known; write `true` or `false`, or unset it"));
             false
         })
     }

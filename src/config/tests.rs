@@ -127,18 +127,10 @@ fn what_would_overflow_is_refused() {
 /// What is wrong with each flag of `serve`, with a value that it cannot have: what is wrong, and what is allowed.
 const WRONG: [(&str, &str, &str); 48] = [
     ("--account-id", "1234", "`1234` is not an account id; write its 12 digits"),
-    ("--strict", "2", "`2`, as IAMD_STRICT says, is not known; write `true` or `false`, or unset it"),
-    ("--huge-pages", "", "``, as IAMD_HUGE_PAGES says, is not known; write `true` or `false`, or unset it"),
-    (
-        "--insecure-listen",
-        "ture",
-        "`ture`, as IAMD_INSECURE_LISTEN says, is not known; write `true` or `false`, or unset it",
-    ),
-    (
-        "--insecure-listen",
-        " true",
-        "` true`, as IAMD_INSECURE_LISTEN says, is not known; write `true` or `false`, or unset it",
-    ),
+    ("--strict", "2", "`2` is not known; write `true` or `false`, or unset it"),
+    ("--huge-pages", "", "`` is not known; write `true` or `false`, or unset it"),
+    ("--insecure-listen", "ture", "`ture` is not known; write `true` or `false`, or unset it"),
+    ("--insecure-listen", " true", "` true` is not known; write `true` or `false`, or unset it"),
     ("--partition", "AWS", "`AWS` is not a partition; write `aws`, `aws-cn`, `aws-us-gov` or another"),
     ("--listen", "localhost", "`localhost` is not an address; write an IP address and a port, such as"),
     ("--listen", "unix:", "`unix:` is not an address; write an IP address and a port, such as"),
@@ -208,11 +200,7 @@ const WRONG_OF_LOG: [(&str, &str, &str); 15] = [
     ("--decision-log-keep-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
     ("--decision-log-drop-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
     ("--decision-log-hash-key", "", "`` matches no key; write a condition key, such as `aws:userid` or `saml:*`"),
-    (
-        "--decision-log-statements",
-        "all",
-        "`all`, as IAMD_DECISION_LOG_STATEMENTS says, is not known; write `true` or `false`, or unset it",
-    ),
+    ("--decision-log-statements", "all", "`all` is not known; write `true` or `false`, or unset it"),
 ];
 
 /// Switches have a value in their variable alone; here on the command line, too.

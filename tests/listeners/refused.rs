@@ -150,8 +150,8 @@ fn variables_that_nobody_reads() {
     // Empty is not the same as not set.
     for (name, expected) in [
         ("IAMD_TLS_CLIENT_CA", "'--tls-client-ca <FILE>'"),
-        ("IAMD_TLS_ALLOWED_SAN", "--tls-allowed-san: `` is not a name"),
-        ("IAMD_TLS_MIN_VERSION", "--tls-min-version: `` is not a version"),
+        ("IAMD_TLS_ALLOWED_SAN", "--tls-allowed-san (IAMD_TLS_ALLOWED_SAN): `` is not a name"),
+        ("IAMD_TLS_MIN_VERSION", "--tls-min-version (IAMD_TLS_MIN_VERSION): `` is not a version"),
     ] {
         let output = iamd(&["serve", "--policies", "/nowhere"]).env(name, "").output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();

@@ -34,13 +34,62 @@ fn switches_whose_variables_are_wrong() {
     command.env("IAMD_DECISION_LOG_STATEMENTS", "all");
     let output = command.output().unwrap();
     let expected = "\
-error: --strict: `ture`, as IAMD_STRICT says, is not known; write `true` or `false`, or unset it
-error: --insecure-listen: `2`, as IAMD_INSECURE_LISTEN says, is not known; write `true` or `false`, or unset it
+error: --strict (IAMD_STRICT): `ture` is not known; write `true` or `false`, or unset it
+error: --insecure-listen (IAMD_INSECURE_LISTEN): `2` is not known; write `true` or `false`, or unset it
 error: --max-batch: `0` is not allowed; write a whole number from 1 to 1000000
-error: --huge-pages: ``, as IAMD_HUGE_PAGES says, is not known; write `true` or `false`, or unset it
-error: --decision-log-statements: `all`, as IAMD_DECISION_LOG_STATEMENTS says, is not known; write `true` or `false`, or unset it
+error: --huge-pages (IAMD_HUGE_PAGES): `` is not known; write `true` or `false`, or unset it
+error: --decision-log-statements (IAMD_DECISION_LOG_STATEMENTS): `all` is not known; write `true` or `false`, or unset it
 ";
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(2), expected.to_owned()));
+}
+
+/// A variable is set in another file than the flags are, which is where to look.
+#[test]
+fn values_that_are_from_variables() {
+    let (store, folder) = (quickstart(), tempfile::tempdir().unwrap());
+    let missing = folder.path().join("missing");
+    let missing = missing.to_str().unwrap();
+    let refused = |flags: &[&str], variables: &[(&str, &str)]| {
+        let mut command = iamd(&serve(store.path(), &[&["--listen", "127.0.0.1:0"], flags].concat()));
+        command.envs(variables.iter().copied());
+        run_to_end(command)
+    };
+    let variables = [("IAMD_MAX_BATCH", "-1"), ("IAMD_CACHE_SIZE", "-1"), ("IAMD_DRAIN_DELAY", "")];
+    let expected = "\
+error: --cache-size: `1TB` is not a size; write a number of bytes, or a number with KiB, MiB or GiB, such as `64MiB`
+error: --drain-delay (IAMD_DRAIN_DELAY): `` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`
+error: --max-batch (IAMD_MAX_BATCH): `-1` is not allowed; write a whole number from 1 to 1000000
+";
+    assert_eq!(refused(&["--cache-size", "1TB"], &variables), (2, expected.to_owned()));
+
+    let (code, stderr) = refused(&[], &[("IAMD_TLS_CERT", missing), ("IAMD_TLS_KEY", missing)]);
+    let expected = format!("error: --tls-cert (IAMD_TLS_CERT): {missing}: cannot read the file: no such file");
+    assert!(code == 1 && stderr.starts_with(&expected), "{stderr}");
+
+    // Refused before flags are looked at one by one.
+    let tip = "  tip: the value is that of `IAMD_TLS_CLIENT_CA`; set another, or unset it\n";
+    let (code, stderr) = refused(&[], &[("IAMD_TLS_CLIENT_CA", "")]);
+    let expected = "error: a value is required for '--tls-client-ca <FILE>' but none was supplied\n";
+    assert!(code == 2 && stderr.starts_with(expected) && stderr.contains(tip), "{stderr}");
+    let (code, stderr) = refused(&["--tls-client-ca", ""], &[("IAMD_TLS_CLIENT_CA", "x")]);
+    assert!(code == 2 && stderr.starts_with(expected) && !stderr.contains("tip"), "{stderr}");
+}
+
+#[test]
+fn values_that_begin_with_a_dash() {
+    let store = quickstart();
+    let refused = |flags: &[&str]| run_to_end(iamd(&serve(store.path(), flags)));
+    let flags = ["--max-connections", "-1", "--cache-size", "-1", "--drain-delay", "-5s"];
+    let expected = "\
+error: --cache-size: `-1` is not a size; write a number of bytes, or a number with KiB, MiB or GiB, such as `64MiB`
+error: --drain-delay: `-5s` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`
+error: --max-connections: `-1` is not allowed; write a whole number from 1 to 1000000
+";
+    assert_eq!(refused(&flags), (2, expected.to_owned()));
+    // What begins with two was a flag, whose value is not the one that is missing.
+    let (code, stderr) = refused(&["--max-connections", "--strict"]);
+    let expected = "error: a value is required for '--max-connections <N>' but none was supplied\n";
+    assert!(code == 2 && stderr.starts_with(expected), "{stderr}");
 }
 
 /// Opening one waits until somebody writes, and there is nobody: not even SIGTERM would be heard.
