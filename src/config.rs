@@ -12,6 +12,7 @@ use crate::directory::StoreOptions;
 mod args;
 mod connections;
 mod decision_log;
+mod levels;
 pub mod otel;
 mod overload;
 mod parse;

@@ -49,6 +49,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::disallowed_methods, reason = "a test of sockets makes its own")]
     #[test]
     fn nothing_but_regular_files_is_opened() {
         let folder = tempfile::tempdir().unwrap();

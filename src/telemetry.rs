@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -19,9 +20,17 @@ pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
+/// The target of what is logged whatever the level: that others can read along is nothing to be silent about.
+pub const ALWAYS: &str = "iamd::always";
+
+fn always() -> Directive {
+    format!("{ALWAYS}=trace").parse().unwrap_or_default()
+}
+
 /// Installs the log for the whole process, panics included. A second call has no effect: the first log stays.
 pub fn init(options: &LogOptions) {
-    let filter = EnvFilter::new(&options.filter);
+    // The last word about a target counts.
+    let filter = EnvFilter::new(&options.filter).add_directive(always());
     let terminal = io::stderr().is_terminal();
     let log = fmt().with_env_filter(filter).with_writer(io::stderr);
     let json = match options.format {

@@ -177,7 +177,7 @@ fn certificates(config: &Config) -> Result<Endpoints, String> {
     let endpoints = Endpoints::load(config).map_err(lines)?;
     for (listener, address) in config.exposed() {
         let listener = listener.as_str();
-        tracing::warn!(listener, %address, "no TLS beyond loopback, as --insecure-listen allows: others can read along");
+        tracing::warn!(target: telemetry::ALWAYS, listener, %address, "no TLS beyond loopback, as --insecure-listen allows: others can read along");
     }
     Ok(endpoints)
 }

@@ -42,16 +42,22 @@ fn wants_value(command: &Command, word: &OsStr) -> bool {
     command.get_arguments().find(is_it).is_some_and(|argument| argument.get_action().takes_values() && one(argument))
 }
 
+/// The flags that an error is about.
+fn names(value: &ContextValue) -> Vec<String> {
+    if let ContextValue::Strings(names) = value {
+        return names.clone();
+    }
+    if let ContextValue::String(name) = value { vec![name.clone()] } else { Vec::new() }
+}
+
 /// Says which variable the value is from, if it is not from these words.
 pub(super) fn name_variable(command: &Command, words: &[OsString], error: &mut Error) {
     let Some(arguments) = words.iter().find_map(|word| command.find_subcommand(word)) else { return };
-    let named =
-        [ContextKind::InvalidArg, ContextKind::PriorArg].into_iter().filter_map(|kind| match error.get(kind)? {
-            ContextValue::String(name) => Some(vec![name.clone()]),
-            ContextValue::Strings(names) => Some(names.clone()),
-            _ => None,
-        });
-    let named: Vec<String> = named.flatten().collect();
+    let named: Vec<String> = [ContextKind::InvalidArg, ContextKind::PriorArg]
+        .into_iter()
+        .filter_map(|kind| error.get(kind))
+        .flat_map(names)
+        .collect();
     let tips: Vec<StyledStr> = arguments
         .get_arguments()
         .filter(|argument| named.contains(&argument.to_string()) && !is_written(argument, words))

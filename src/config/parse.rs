@@ -155,22 +155,6 @@ impl Checker {
             }
         }
     }
-
-    pub(super) fn log_filter(&mut self, flag: &'static str, text: &str) -> String {
-        let known = tracing_subscriber::EnvFilter::try_new(text).is_ok();
-        // The filter's own reader takes any word for the name of a module; alone, that is a misspelt level.
-        let alone = !text.contains(['=', ',', '[']);
-        if !known || alone && tracing::level_filters::LevelFilter::from_str(text).is_err() {
-            self.problem(
-                flag,
-                format!(
-                    "`{text}` is not a log level; write `error`, `warn`, `info`, `debug` or `trace`, or directives such \
-                     as `info,iamd=debug`"
-                ),
-            );
-        }
-        text.to_owned()
-    }
 }
 
 fn listen_address(text: &str) -> Option<ListenAddress> {

@@ -124,6 +124,56 @@ fn what_would_overflow_is_refused() {
     assert_eq!(check(&["--cache-size", "65GiB"]).unwrap_err(), [expected]);
 }
 
+#[test]
+fn levels_that_would_hide_what_goes_wrong() {
+    let said = |text: &str| check(&[&format!("--log-level={text}")]).map(drop).map_err(|problems| problems.join("\n"));
+    for text in [
+        "error",
+        "INFO",
+        "3",
+        "info,iamd=debug",
+        "iamd=warn",
+        "error,h2=off",
+        "info,hyper-util=debug",
+        "warn,iamd::tls=trace",
+        "debug,h2[x]=trace",
+        "info,[x]=debug",
+        "info,",
+    ] {
+        assert_eq!(said(text), Ok(()), "{text}");
+    }
+    let crates = "there are `iamd`, `axum`, `h2`, ";
+    for (text, expected) in [
+        ("", "`` is not a log level; write `error`, "),
+        (",", "`,` is not a log level; write `error`, "),
+        ("iamd", "`iamd` is not a log level; write `error`, "),
+        ("off", "`off` hides what goes wrong; write `error` at least"),
+        ("OFF", "`OFF` hides what goes wrong; write `error` at least"),
+        ("0", "`0` hides what goes wrong; write `error` at least"),
+        ("info,iamd=off", "`info,iamd=off` hides what goes wrong; write `error` at least"),
+        ("info,iamd::tls=off", "`info,iamd::tls=off` hides what goes wrong; write `error` at least"),
+        ("off,iamd=info", "`off,iamd=info` hides what goes wrong; write `error` at least"),
+        ("iamdd=debug", "`iamdd=debug` is about `iamdd`, of which nothing is logged; did you mean `iamd`?"),
+        (
+            "info,imad::tls=debug",
+            "`info,imad::tls=debug` is about `imad::tls`, of which nothing is logged; did you mean `iamd`?",
+        ),
+        ("info,loud", &format!("`info,loud` is about `loud`, of which nothing is logged; {crates}")),
+        ("h2=debug", "`h2=debug` hides what goes wrong elsewhere; begin with a level, as in `error,h2=debug`"),
+        (
+            "iamd::tls=debug",
+            "`iamd::tls=debug` hides what goes wrong elsewhere; begin with a level, as in `error,iamd::tls",
+        ),
+        (
+            "iamd[x]=debug",
+            "`iamd[x]=debug` hides what goes wrong elsewhere; begin with a level, as in `error,iamd[x]=debug`",
+        ),
+    ] {
+        let said = said(text).unwrap_err();
+        assert!(said.starts_with(&format!("--log-level: {expected}")), "{said}");
+    }
+}
+
 /// What is wrong with each flag of `serve`, with a value that it cannot have: what is wrong, and what is allowed.
 const WRONG: [(&str, &str, &str); 48] = [
     ("--account-id", "1234", "`1234` is not an account id; write its 12 digits"),

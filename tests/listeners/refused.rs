@@ -116,16 +116,21 @@ fn plaintext_beyond_loopback_is_insisted_on() {
                     --admin-tls-key, listen on `127.0.0.1:9090`, or allow it with --insecure-listen\n";
     assert_eq!((code, stderr.as_str()), (2, expected));
 
-    let store = store();
-    let mut command = iamd(&["serve", "--admin-listen", "0.0.0.0:0", "--insecure-listen", "--policies"]);
-    command.arg(store.path()).args(["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"]);
-    let mut program = Program::new(command, store);
-    for (listener, address) in [("grpc", "0.0.0.0:0"), ("admin", "0.0.0.0:0")] {
-        let logged = program.logged("no TLS beyond loopback, as --insecure-listen allows: others can read along");
-        assert_eq!((&logged["listener"], &logged["address"]), (&listener.into(), &address.into()));
-        assert_eq!(logged["level"], "WARN");
+    // Said however little is logged.
+    for level in ["info", "error", "error,iamd::always=error"] {
+        let store = store();
+        let mut command = iamd(&["serve", "--admin-listen", "0.0.0.0:0", "--insecure-listen", "--policies"]);
+        command.arg(store.path()).args(["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0", "--log-level", level]);
+        let mut program = Program::new(command, store);
+        for (listener, address) in [("grpc", "0.0.0.0:0"), ("admin", "0.0.0.0:0")] {
+            let logged = program.logged("no TLS beyond loopback, as --insecure-listen allows: others can read along");
+            assert_eq!((&logged["listener"], &logged["address"]), (&listener.into(), &address.into()));
+            assert_eq!(logged["level"], "WARN");
+        }
+        if level == "info" {
+            program.wait_until_serving();
+        }
     }
-    program.wait_until_serving();
 }
 
 #[test]
