@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -91,6 +91,23 @@ pub enum ListenAddress {
     Tcp(SocketAddr),
     /// A Unix domain socket.
     Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// Whether both cannot be listened on: one is the other, or all addresses with its port.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) => {
+                let covers = |one: IpAddr, other: IpAddr| one.is_unspecified() && (one.is_ipv6() || other.is_ipv4());
+                let (one_ip, other_ip) = (one.ip(), other.ip());
+                let is_shared = one_ip == other_ip || covers(one_ip, other_ip) || covers(other_ip, one_ip);
+                one.port() == other.port() && one.port() != 0 && is_shared
+            }
+            // Without `.` and `//` in them.
+            (Self::Unix(one), Self::Unix(other)) => one.components().eq(other.components()),
+            (Self::Tcp(_), Self::Unix(_)) | (Self::Unix(_), Self::Tcp(_)) => false,
+        }
+    }
 }
 
 impl fmt::Display for ListenAddress {
@@ -253,9 +270,10 @@ impl Config {
             decision_log: decision_log::check(&args.decision_log, &mut check),
             names: Names(args.variables.clone()),
         };
-        if config.listen.contains(&ListenAddress::Tcp(config.admin_listen)) && config.admin_listen.port() != 0 {
-            let message =
-                format!("`{}` is also in --listen; metrics and status need a port of their own", config.admin_listen);
+        let admin = ListenAddress::Tcp(config.admin_listen);
+        if let Some(taken) = config.listen.iter().find(|address| address.overlaps(&admin)) {
+            let same = if *taken == admin { String::new() } else { format!(", as `{taken}`") };
+            let message = format!("`{admin}` is also in --listen{same}; metrics and status need a port of their own");
             check.problem("--admin-listen", message);
         }
         config.check_sizes(args, &mut check);
@@ -273,19 +291,37 @@ impl Config {
         if self.cache_is_default && memory_limit > 0 { self.cache_bytes.min(most) } else { self.cache_bytes }
     }
 
+    /// The queue of the decision log, likewise: with a reader that is stuck it is full, and calls go on.
+    pub fn queue_bytes_within(&self, memory_limit: u64) -> usize {
+        self.decision_log.as_ref().map_or(0, |log| log.within(memory_limit).queue_bytes)
+    }
+
     /// What would be written in its place, if a cache's size was written that leaves too little of so much memory. Tight memory takes
     /// nothing from the cache, only the next snapshot does: until then calls would be refused.
     pub fn cache_is_too_large(&self, memory_limit: u64) -> Option<u64> {
-        let mark = memory_limit / 100 * u64::from(self.limits.overload.memory_high);
+        let room = self.room(memory_limit).saturating_sub(self.queue_bytes_within(memory_limit) as u64);
         // Session policies take a quarter as much besides: see `engine::sessions`.
-        let most = mark.saturating_sub(LEAST_BESIDES_CACHE) / 5 * 4;
+        let most = room / 5 * 4;
         (!self.cache_is_default && self.cache_bytes > 0 && self.cache_bytes as u64 > most).then_some(most)
+    }
+
+    /// The same of the queue of the decision log.
+    pub fn queue_is_too_large(&self, memory_limit: u64) -> Option<u64> {
+        let log = self.decision_log.as_ref().filter(|log| !log.queue_is_default)?;
+        let most = self.room(memory_limit).saturating_sub(self.cache_bytes_within(memory_limit) as u64 / 4 * 5);
+        (log.queue_bytes as u64 > most).then_some(most)
+    }
+
+    /// For what only grows, below the mark from which on calls are refused.
+    fn room(&self, memory_limit: u64) -> u64 {
+        let mark = memory_limit / 100 * u64::from(self.limits.overload.memory_high);
+        mark.saturating_sub(LEAST_BESIDES)
     }
 
     /// Sizes that leave no room for each other. A default that does not fit beside what is written is no contradiction: where
     /// messages are short, policies in them are; and few callers fill a cache.
     fn check_sizes(&self, args: &ServeArgs, check: &mut Checker) {
-        let Limits { request_bytes, request, overload, .. } = &self.limits;
+        let Limits { request_bytes, request, .. } = &self.limits;
         let policies = &args.max_session_policy_bytes;
         let both = ["--max-session-policy-bytes", "--max-request-bytes"];
         let written = policies != DEFAULT_SESSION_POLICY_BYTES && both.iter().all(|flag| check.is_clean(flag));
@@ -297,20 +333,35 @@ impl Config {
             );
             check.problem("--max-session-policy-bytes", message);
         }
-        let written = ["--cache-size", "--memory-limit", "--memory-high"].iter().all(|flag| check.is_clean(flag));
-        if let MemoryLimit::Bytes(limit) = overload.memory
-            && written
-            && let Some(most) = self.cache_is_too_large(limit)
-        {
+        self.check_room(args, check);
+    }
+
+    fn check_room(&self, args: &ServeArgs, check: &mut Checker) {
+        let Overload { memory: MemoryLimit::Bytes(limit), memory_high, .. } = self.limits.overload else { return };
+        let flags = ["--cache-size", "--decision-log-queue", "--memory-limit", "--memory-high"];
+        if !flags.iter().all(|flag| check.is_clean(flag)) {
+            return;
+        }
+        let below = format!(
+            "less than 16 MiB for all else below {memory_high} % of --memory-limit (`{}`)",
+            args.overload.memory_limit
+        );
+        if let Some(most) = self.cache_is_too_large(limit) {
             let message = format!(
-                "`{}`, and a quarter of it for session policies, leave less than 16 MiB for all else below {} % of \
-                 --memory-limit (`{}`): with a full cache calls would be refused; write `{}MiB` at most, or raise the other",
+                "`{}`, and a quarter of it for session policies, leave {below}: with a full cache calls would be refused; write \
+                 `{}MiB` at most, or raise the other",
                 args.cache_size,
-                overload.memory_high,
-                args.overload.memory_limit,
                 most >> 20
             );
             check.problem("--cache-size", message);
+        } else if let Some(most) = self.queue_is_too_large(limit) {
+            let message = format!(
+                "`{}` leaves, beside the cache, {below}: with a full queue calls would be refused; write `{}MiB` at most, or \
+                 raise the other",
+                args.decision_log.decision_log_queue.as_deref().unwrap_or_default(),
+                most >> 20
+            );
+            check.problem("--decision-log-queue", message);
         }
     }
 }
@@ -322,7 +373,7 @@ pub fn is_partition(text: &str) -> bool {
 }
 
 /// The process with a small store.
-const LEAST_BESIDES_CACHE: u64 = 16 << 20;
+const LEAST_BESIDES: u64 = 16 << 20;
 
 /// 64 GiB, for which the cache's directory of its table takes 4 to 6 MiB; beyond, that alone would be felt.
 fn most_cache_bytes() -> usize {

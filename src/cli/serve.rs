@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::regular;
 use crate::reload::{self, LastReload, ReloadHandle, ReloadOptions};
 use crate::server::incoming::{Incoming, Listener, bind_tcp};
+use crate::server::memory::Memory;
 use crate::server::shutdown::{self, Drained, Hangups, StopSignals};
 use crate::server::{self, State, admin, workers};
 use crate::telemetry::{self, traces::Traces};
@@ -72,7 +73,9 @@ fn runtime() -> std::io::Result<Runtime> {
 async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), String> {
     let threads = config.worker_threads.unwrap_or_else(workers::default_count);
     secret_can_be_read(config)?;
-    let log = config.decision_log.as_ref().map(|options| DecisionLog::open(options, threads)).transpose()?;
+    let memory_limit = Memory::limit_by(&config.limits.overload);
+    let log = config.decision_log.as_ref().map(|options| DecisionLog::open(&options.within(memory_limit), threads));
+    let log = log.transpose()?;
     let served = serve_logged(config, tracing, threads, log.as_ref()).await;
     let soon = Instant::now() + LEAST_LOG_END;
     let (deadline, traces) = served.as_ref().map_or((soon, None), |end| (end.deadline.max(soon), end.traces.as_ref()));
@@ -223,13 +226,13 @@ async fn load(config: &Config, memory_limit: u64) -> Result<Arc<Engine>, String>
     let (directory, options) = (config.policies.clone(), config.store.clone());
     let loading = tokio::task::spawn_blocking(move || reload::load_once(&directory, &options));
     let loaded = loading.await.map_err(|error| error.to_string())?.map_err(|findings| refused(config, &findings))?;
+    let hint = "calls would be refused; hint: lower it, or raise the limit of the cgroup";
     if let Some(most) = config.cache_is_too_large(memory_limit) {
-        tracing::warn!(
-            cache_size = config.cache_bytes,
-            memory_limit,
-            most,
-            "a full cache leaves too little memory: calls would be refused; hint: lower --cache-size, or raise the limit of the cgroup"
-        );
+        let cache_size = config.cache_bytes;
+        tracing::warn!(cache_size, memory_limit, most, "a full cache leaves too little memory: {hint}");
+    } else if let Some(most) = config.queue_is_too_large(memory_limit) {
+        let queue = config.queue_bytes_within(memory_limit);
+        tracing::warn!(queue, memory_limit, most, "a full queue of the decision log leaves too little memory: {hint}");
     }
     Ok(Arc::new(Engine::new(loaded, config.cache_bytes_within(memory_limit))))
 }

@@ -23,7 +23,7 @@ pub struct DecisionLogArgs {
     #[arg(long, env = "IAMD_DECISION_LOG_BLOCK_TIMEOUT", value_name = "DURATION", help_heading = "Decision log")]
     pub decision_log_block_timeout: Option<String>,
 
-    /// Memory for decisions that are not written yet [default: 32MiB]
+    /// Memory for decisions that are not written yet [default: 32MiB, but no more than an eighth of the memory limit]
     #[arg(long, env = "IAMD_DECISION_LOG_QUEUE", value_name = "SIZE", help_heading = "Decision log")]
     pub decision_log_queue: Option<String>,
 
@@ -106,6 +106,9 @@ pub struct DecisionLogArgs {
     pub decision_log_statements: String,
 }
 
+const DEFAULT_QUEUE: usize = 32 << 20;
+const LEAST_QUEUE: usize = 64 << 10;
+
 /// How decisions are logged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecisionLogOptions {
@@ -115,6 +118,8 @@ pub struct DecisionLogOptions {
     pub when_full: WhenFull,
     /// Memory for decisions that are not written yet.
     pub queue_bytes: usize,
+    /// Whether nobody has written that.
+    pub queue_is_default: bool,
     /// When a new file is begun.
     pub rotation: Rotation,
     /// Which decisions are logged.
@@ -123,6 +128,15 @@ pub struct DecisionLogOptions {
     pub masks: MaskOptions,
     /// Whether the statements are logged of every decision.
     pub statements: bool,
+}
+
+impl DecisionLogOptions {
+    /// The same where so many bytes of memory may be used (0: any): by default, an eighth at most is for the queue.
+    pub fn within(&self, memory_limit: u64) -> Self {
+        let most = usize::try_from(memory_limit / 8).unwrap_or(usize::MAX).max(LEAST_QUEUE);
+        let is_cut = self.queue_is_default && memory_limit > 0;
+        Self { queue_bytes: if is_cut { self.queue_bytes.min(most) } else { self.queue_bytes }, ..self.clone() }
+    }
 }
 
 /// Where lines go.
@@ -210,7 +224,8 @@ pub(super) fn check(args: &DecisionLogArgs, check: &mut Checker) -> Option<Decis
         queue_bytes: args
             .decision_log_queue
             .as_deref()
-            .map_or(32 << 20, |text| check.size("--decision-log-queue", text, 64 << 10..=16 << 30)),
+            .map_or(DEFAULT_QUEUE, |text| check.size("--decision-log-queue", text, LEAST_QUEUE..=16 << 30)),
+        queue_is_default: args.decision_log_queue.is_none(),
         rotation: rotation(args, &target, check),
         filter: filter(args, check),
         masks: masks(args, check),

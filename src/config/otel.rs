@@ -180,6 +180,12 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
         let scheme = if insecure { "http" } else { "https" };
         let url = if text.contains("://") { text.clone() } else { format!("{scheme}://{text}") };
         let uri = url.parse().ok().filter(|uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")));
+        if uri.as_ref().and_then(Uri::authority).is_some_and(|authority| authority.as_str().contains('@')) {
+            // Not repeated here, nor in the log.
+            let message = "has a user or password, which gRPC does not send; write `OTEL_EXPORTER_OTLP_HEADERS` for what the collector asks";
+            self.check.problem(name, message);
+            return default;
+        }
         let path = uri.as_ref().and_then(Uri::path_and_query).map_or("/", PathAndQuery::as_str);
         if path != "/" {
             let message = format!("`{text}` has a path, and gRPC knows none; write `http://collector:4317`");

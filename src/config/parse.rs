@@ -48,9 +48,13 @@ impl Checker {
                     continue;
                 }
             };
-            let any_port = matches!(address, ListenAddress::Tcp(tcp) if tcp.port() == 0);
-            if addresses.contains(&address) && !any_port {
-                self.problem(flag, format!("`{text}` is given twice"));
+            if let Some(other) = addresses.iter().find(|other| other.overlaps(&address)) {
+                let same = if other.to_string() == address.to_string() {
+                    String::new()
+                } else {
+                    format!(", also as `{other}`")
+                };
+                self.problem(flag, format!("`{text}` is given twice{same}"));
             }
             addresses.push(address);
         }

@@ -16,6 +16,13 @@ pub enum San {
     Ip(IpAddr),
 }
 
+impl San {
+    /// Whether it is a URI of SPIFFE, of which a certificate has one.
+    pub fn is_spiffe_id(&self) -> bool {
+        matches!(self, Self::Uri(uri) if uri.starts_with("spiffe://"))
+    }
+}
+
 impl fmt::Display for San {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -431,6 +431,61 @@ fn a_cache_that_leaves_too_little_of_the_memory() {
 }
 
 #[test]
+fn addresses_that_cover_each_other() {
+    let cases: [(&[&str], &str); 4] = [
+        (
+            &["--listen", "127.0.0.1:1,0.0.0.0:1", "--insecure-listen"],
+            "--listen: `0.0.0.0:1` is given twice, also as `127.0.0.1:1`",
+        ),
+        (
+            &["--listen", "[::]:1,127.0.0.1:1", "--insecure-listen"],
+            "--listen: `127.0.0.1:1` is given twice, also as `[::]:1`",
+        ),
+        (
+            &["--listen", "unix:/run/a.sock,unix:/run//./a.sock"],
+            "--listen: `unix:/run//./a.sock` is given twice, also as `unix:/run/a.sock`",
+        ),
+        (
+            &["--listen", "0.0.0.0:9090", "--insecure-listen"],
+            "--admin-listen: `127.0.0.1:9090` is also in --listen, as `0.0.0.0:9090`; metrics and status need a port of their own",
+        ),
+    ];
+    for (flags, expected) in cases {
+        assert_eq!(check(flags).unwrap_err(), [expected], "{flags:?}");
+    }
+    for flags in ["127.0.0.1:1,127.0.0.2:1", "0.0.0.0:0,127.0.0.1:0", "0.0.0.0:1,[::1]:1", "unix:/a.sock,unix:/b.sock"]
+    {
+        check(&["--listen", flags, "--insecure-listen"]).unwrap();
+    }
+}
+
+#[test]
+fn a_queue_that_leaves_too_little_memory() {
+    for (queue, cache, limit, most) in [
+        ("128MiB", None, "64MiB", Some(21)),
+        ("22MiB", None, "64MiB", Some(21)),
+        ("21MiB", None, "64MiB", None),
+        ("41MiB", Some("0"), "64MiB", None),
+        ("42MiB", Some("0"), "64MiB", Some(41)),
+    ] {
+        let cache = cache.map(|cache| format!("--cache-size={cache}"));
+        let queue = format!("--decision-log-queue={queue}");
+        let flags = ["--decision-log=-", "--memory-limit", limit, &queue].into_iter().chain(cache.as_deref());
+        let expected = most.map(|most| {
+            let (_, queue) = queue.split_once('=').unwrap();
+            vec![format!(
+                "--decision-log-queue: `{queue}` leaves, beside the cache, less than 16 MiB for all else below 90 % of --memory-limit \
+                 (`{limit}`): with a full queue calls would be refused; write `{most}MiB` at most, or raise the other"
+            )]
+        });
+        assert_eq!(check(&flags.collect::<Vec<_>>()).err(), expected, "{queue}");
+    }
+    // The cache gives way to it.
+    let both = ["--decision-log=-", "--memory-limit=64MiB", "--decision-log-queue=16MiB", "--cache-size=32MiB"];
+    assert!(check(&both).unwrap_err()[0].ends_with("write `20MiB` at most, or raise the other"));
+}
+
+#[test]
 fn what_is_not_written_contradicts_nothing() {
     for flags in [
         &["--max-request-bytes=64KiB"][..],

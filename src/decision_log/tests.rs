@@ -23,6 +23,7 @@ fn options(path: &std::path::Path) -> DecisionLogOptions {
         target: LogTarget::File(path.to_owned()),
         when_full: WhenFull::DropNewest,
         queue_bytes: 64 << 20,
+        queue_is_default: false,
         rotation: Rotation { max_bytes: None, max_age: None, max_files: None },
         filter: LogFilter { denials_only: false, actions: vec![], sample: 1.0 },
         masks: masks(true),

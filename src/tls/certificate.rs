@@ -38,11 +38,17 @@ impl Certificate {
         Ok(Self { subject: parsed.subject.to_string(), names, not_before, not_after, fingerprint: fingerprint(der) })
     }
 
+    /// Its names that are allowed. A SPIFFE id is none beside another URI: who has it is then not said (X.509-SVID, section 2).
+    pub fn let_in(&self, allowed: &[AllowedSan]) -> impl Iterator<Item = &San> {
+        let uris = self.names.iter().filter(|name| matches!(name, San::Uri(_))).count();
+        let is_said = move |name: &&San| uris <= 1 || !name.is_spiffe_id();
+        self.names.iter().filter(is_said).filter(|name| allowed.iter().any(|entry| entry.allows(name)))
+    }
+
     /// Who has it, in one word: the first URI, else the first DNS name, else the subject. If some of its names are allowed,
     /// only those count, of whatever kind.
     pub fn identity(&self, allowed: &[AllowedSan]) -> String {
-        let is_allowed = |name: &&San| allowed.iter().any(|entry| entry.allows(name));
-        let let_in: Vec<&San> = self.names.iter().filter(is_allowed).collect();
+        let let_in: Vec<&San> = self.let_in(allowed).collect();
         let any = let_in.first().copied();
         let names = if any.is_some() { let_in } else { self.names.iter().collect() };
         let uri = names.iter().find(|name| matches!(name, San::Uri(_))).copied();

@@ -39,8 +39,8 @@ impl Verifier {
     }
 
     fn is_allowed(&self, client: &CertificateDer<'_>) -> bool {
-        let names = Certificate::parse(client).map(|client| client.names).unwrap_or_default();
-        let allowed = self.allowed.is_empty() || names.iter().any(|name| self.allowed.iter().any(|a| a.allows(name)));
+        let is_let_in = |client: Certificate| client.let_in(&self.allowed).next().is_some();
+        let allowed = self.allowed.is_empty() || Certificate::parse(client).is_ok_and(is_let_in);
         if !allowed {
             self.log(client);
         }

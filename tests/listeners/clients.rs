@@ -77,6 +77,11 @@ async fn clients_need_an_allowed_name() {
         (vec!["*.example"], false),
         (vec!["ops@acme.example"], true),
         (vec!["192.0.2.7"], true),
+        // Two SPIFFE ids say of nobody who it is; another name does.
+        (vec!["spiffe://acme/ns/shop/sa/cart", "spiffe://evil/sa"], false),
+        (vec!["https://evil.example", "spiffe://acme/ns/shop/sa/cart"], false),
+        (vec!["spiffe://acme/ns/shop/sa/cart", "other.example"], true),
+        (vec!["spiffe://acme/sa", "spiffe://evil/sa", "cart.example"], true),
         (vec!["192.0.2.8"], false),
         (vec![], false),
     ] {

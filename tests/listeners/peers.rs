@@ -86,9 +86,9 @@ async fn over_tls_its_certificate_says_it() {
         assert_eq!(peer.as_deref(), expected, "{names:?}");
     }
     // By the name that let it in, not by another.
-    let names = &["spiffe://acme/other", "spiffe://acme/ns/cart", "ops@acme.example", "cart.example"];
+    let names = &["https://acme/other", "https://acme/ns/cart", "ops@acme.example", "cart.example"];
     for (allowed, expected) in [
-        ("spiffe://acme/ns/*", "spiffe://acme/ns/cart"),
+        ("https://acme/ns/*", "https://acme/ns/cart"),
         ("cart.example", "cart.example"),
         ("ops@acme.example", "ops@acme.example"),
     ] {

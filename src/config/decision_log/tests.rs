@@ -22,12 +22,24 @@ fn off_by_default_and_careful_when_on() {
         target: LogTarget::Stdout,
         when_full: WhenFull::DropNewest,
         queue_bytes: 32 << 20,
+        queue_is_default: true,
         rotation: Rotation { max_bytes: Some(100 << 20), max_age: None, max_files: Some(10) },
         filter: LogFilter { denials_only: false, actions: vec![], sample: 1.0 },
         masks: MaskOptions { full: false, keep: vec![], drop: vec![], hash: vec![], hash_key_file: None },
         statements: false,
     };
     assert_eq!(checked("--decision-log -"), Ok(Some(expected)));
+}
+
+#[test]
+fn a_default_queue_leaves_room_where_memory_is_limited() {
+    let within = |flags: &str, limit| checked(flags).unwrap().unwrap().within(limit).queue_bytes;
+    for (limit, bytes) in
+        [(0, 32 << 20), (1 << 30, 32 << 20), (256 << 20, 32 << 20), (64 << 20, 8 << 20), (3, 64 << 10)]
+    {
+        assert_eq!(within("--decision-log -", limit), bytes, "{limit}");
+        assert_eq!(within("--decision-log - --decision-log-queue 16MiB", limit), 16 << 20, "as it is written");
+    }
 }
 
 #[test]

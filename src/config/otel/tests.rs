@@ -128,6 +128,11 @@ fn what_is_wrong_is_refused() {
             "unix:///run/c",
             "`unix:///run/c` is not a URL; write `http://collector:4317`, or `https://collector:4317` for TLS",
         ),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "https://user:s3cr3t@collector:4317",
+            "has a user or password, which gRPC does not send; write `OTEL_EXPORTER_OTLP_HEADERS` for what the collector asks",
+        ),
         ("OTEL_EXPORTER_OTLP_INSECURE", "1", "`1` is neither `true` nor `false`"),
         (
             "OTEL_EXPORTER_OTLP_HEADERS",

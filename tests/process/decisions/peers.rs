@@ -27,12 +27,12 @@ async fn a_line_names_who_has_called() {
     let store = quickstart();
     let listen = ["--listen", "127.0.0.1:0", "--listen", &socket, "--worker-threads", "1", "--drain-delay", "0s"];
     let mut command = iamd(&serve(store.path(), &listen));
-    command.args(files.flags("tls", true)).args(["--tls-allowed-san", "spiffe://acme/ns/*"]);
+    command.args(files.flags("tls", true)).args(["--tls-allowed-san", "b.example"]);
     command.arg("--decision-log").arg(&path);
     let mut program = Program::spawn(command, store);
 
     // By the name that let it in, which is not the first one.
-    let names = ["spiffe://acme/other", "spiffe://acme/ns/cart"];
+    let names = ["a.example", "b.example"];
     let caller = Caller::new(&authority.pem, Some(&authority.issue("cart", &names)));
     caller.connect(&program.grpc[0]).await.unwrap().is_authorized(alice_reads()).await.unwrap();
     Client::connect(socket).await.unwrap().is_authorized(alice_reads()).await.unwrap();
@@ -42,7 +42,7 @@ async fn a_line_names_who_has_called() {
     let found = decisions(lines(&fs::read_to_string(&path).unwrap()));
     let peers: Vec<&Value> = found.iter().map(|line| &line["peer"]).collect();
     let own = fs::metadata(folder.path()).unwrap().uid();
-    assert_eq!(peers, [&json!("spiffe://acme/ns/cart"), &json!(format!("uid={own}"))]);
+    assert_eq!(peers, [&json!("b.example"), &json!(format!("uid={own}"))]);
 }
 
 /// Connects as another user, of one group. Only the thread becomes that user, and ends.
