@@ -128,27 +128,25 @@ without TLS whoever reaches the port can ask as anyone: set `tls.secretName`, or
 {{- end }}
 {{- end }}
 
-{{/* The default of the cache gives way to the limit; one that is written does not, nor does the queue of the decision log. */}}
+{{/* What is written has to fit, as the program counts; what is not gives way to the limit. */}}
 {{- define "iamd.refused.memory" }}
 {{- $limit := int64 (include "iamd.bytes" (dig "limits" "memory" "" (.Values.resources | default dict))) }}
-{{- $default := eq .Values.cacheSize "64MiB" }}
-{{- if gt (int64 (include "iamd.bytes" .Values.cacheSize)) (int64 (include "iamd.bytes" "64GiB")) }}
+{{- $cache := int64 (include "iamd.bytes" .Values.cacheSize) }}
+{{- $written := ne .Values.cacheSize "64MiB" }}
+{{- if gt $cache (int64 (include "iamd.bytes" "64GiB")) }}
 `cacheSize` is `{{ .Values.cacheSize }}`: at most `64GiB` is taken
 {{- end }}
-{{- if and $limit (or .Values.decisionLog (not $default)) }}
-  {{- $cache := int64 (include "iamd.bytes" .Values.cacheSize) }}
-  {{- if $default }}{{ $cache = min $cache (div $limit 4) }}{{ end }}
-  {{- $queue := "0" }}
-  {{- if .Values.decisionLog }}
-    {{- $queue = "32MiB" }}
-    {{- range .Values.extraArgs }}
-      {{- if hasPrefix "--decision-log-queue=" . }}{{ $queue = trimPrefix "--decision-log-queue=" . }}{{ end }}
-    {{- end }}
+{{- if not $written }}{{ $cache = min $cache (div $limit 4) }}{{ end }}
+{{- $queue := ternary (min 33554432 (div $limit 8)) 0 (ne .Values.decisionLog "") }}
+{{- range .Values.extraArgs }}
+  {{- if hasPrefix "--decision-log-queue=" . }}
+    {{- $queue = int64 (include "iamd.bytes" (trimPrefix "--decision-log-queue=" .)) }}
+    {{- $written = true }}
   {{- end }}
-  {{- /* 15 MB are the process with a small store (docs/sizing.md). */}}
-  {{- if gt (add $cache (int64 (include "iamd.bytes" $queue)) (mul 20 1024 1024)) $limit }}
-`resources.limits.memory` ({{ .Values.resources.limits.memory }}) has no room for `cacheSize` ({{ .Values.cacheSize }}), the decision log's queue ({{ $queue }}) and 20 MiB of the program's own: raise it, or lower the others (docs/sizing.md)
-  {{- end }}
+{{- end }}
+{{- /* Session policies take a quarter of the cache besides; calls are refused from 90 % on; 16 MiB are for all else. */}}
+{{- if and $limit $written (gt (add $cache (div $cache 4) $queue 16777216) (mul 90 (div $limit 100))) }}
+`resources.limits.memory` ({{ .Values.resources.limits.memory }}) has no room for `cacheSize` ({{ .Values.cacheSize }}) and a quarter of it, for the decision log's queue ({{ div $queue 1048576 }} MiB) and 16 MiB for all else below 90 %: raise it, or lower the others
 {{- end }}
 {{- end }}
 
