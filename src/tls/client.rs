@@ -12,7 +12,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use tokio_rustls::TlsConnector;
 
 use super::{Certificate, TlsError, build, files};
-use crate::config::san::San;
+use crate::config::san::{AllowedSan, San};
 
 /// What is known of the service, and who asks it.
 #[derive(Clone, Debug, Default)]
@@ -84,8 +84,8 @@ impl Expected {
             None => Ok(()),
             Some(ServiceName::Host(host)) => verify_server_name(certificate, host),
             Some(ServiceName::Uri(uri)) => {
-                let names = Certificate::parse(der).map(|read| read.names).unwrap_or_default();
-                let named = names.contains(&San::Uri(uri.clone()));
+                let wanted = [AllowedSan::Exactly(San::Uri(uri.clone()))];
+                let named = Certificate::parse(der).is_ok_and(|read| read.let_in(&wanted).next().is_some());
                 if named { Ok(()) } else { Err(CertificateError::NotValidForName.into()) }
             }
         }

@@ -57,6 +57,22 @@ fn from_outside_with_a_certificate() {
 }
 
 #[test]
+fn a_service_by_its_spiffe_id() {
+    let authority = Authority::new();
+    for (names, expected) in [
+        (&["spiffe://acme/iamd"][..], 0),
+        (&["spiffe://acme/other"], 1),
+        // One that has two is nobody's.
+        (&["spiffe://acme/iamd", "spiffe://acme/other"], 1),
+    ] {
+        let files = Files::new(&authority.issue("iamd", names), &authority.pem);
+        let program = start(&files.flags("tls", false), &[]);
+        let more = ["--tls-ca", &files.name("ca.crt"), "--tls-server-name", "spiffe://acme/iamd"];
+        assert_eq!(check(&program.grpc[0], &[], &more).0, expected, "{names:?}");
+    }
+}
+
+#[test]
 fn of_the_admin_listener() {
     let scene = scene();
     let admin = &scene.program.admin;
