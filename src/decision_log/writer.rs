@@ -15,10 +15,9 @@ use super::{Shared, now_us};
 use crate::config::DecisionLogOptions;
 use crate::finding::io_words;
 
-/// How long decisions gather between two looks at the queue. Longer, and threads that share a core with the writer would
-/// wait for it longer (with 4 ms, a call's p99 was 1.34 of what it is without a log, with 2 ms 1.21); shorter, and it would be
-/// woken for little (with 1 ms, the throughput was a thirtieth less).
-const LINGER: Duration = Duration::from_millis(2);
+/// How long decisions gather between two looks at the queue. Longer, and threads that share a core with the writer would wait for it
+/// longer; shorter, and it would be woken for little (with 2 ms, the throughput was a hundredth less and the p99 no better).
+const LINGER: Duration = Duration::from_millis(3);
 
 /// How long after a failure it is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);

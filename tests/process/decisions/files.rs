@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use super::{decisions, eventually, lines, logging, logging_to};
 use crate::operator::{ALICE, Nobody, alice_reads, metric, quickstart, serve};
-use crate::program::iamd;
+use crate::program::{iamd, run_to_end};
 
 /// The files of a folder that are no longer written to, the oldest first.
 fn older(folder: &Path) -> Vec<String> {
@@ -142,11 +142,11 @@ async fn two_processes_do_not_share_a_file() {
     let before = fs::read(&log.path).unwrap();
     let path = log.path.display().to_string();
     let store = quickstart();
-    let output = iamd(&serve(store.path(), &["--listen", "127.0.0.1:0", "--decision-log", &path])).output().unwrap();
+    let second = iamd(&serve(store.path(), &["--listen", "127.0.0.1:0", "--decision-log", &path]));
     let expected = format!(
         "error: cannot open the decision log `{path}`: another process writes to it; hint: give each process a file of its own\n"
     );
-    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(1), expected));
+    assert_eq!(run_to_end(second), (1, expected));
     assert_eq!(fs::read(&log.path).unwrap(), before);
     // However the first one ends, the next one begins.
     log.program.signal("KILL");
