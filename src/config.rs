@@ -296,7 +296,7 @@ impl Config {
         self.decision_log.as_ref().map_or(0, |log| log.within(memory_limit).queue_bytes)
     }
 
-    /// What would be written in its place, if a cache's size was written that leaves too little of so much memory. Tight memory takes
+    /// What would be written in its place, if a cache's size was written that leaves too little of so much memory (0: any). Tight memory takes
     /// nothing from the cache, only the next snapshot does: until then calls would be refused.
     pub fn cache_is_too_large(&self, memory_limit: u64) -> Option<u64> {
         let room = self.room(memory_limit).saturating_sub(self.queue_bytes_within(memory_limit) as u64);
@@ -312,8 +312,11 @@ impl Config {
         (log.queue_bytes as u64 > most).then_some(most)
     }
 
-    /// For what only grows, below the mark from which on calls are refused.
+    /// For what only grows, below the mark from which on calls are refused; 0: there is none.
     fn room(&self, memory_limit: u64) -> u64 {
+        if memory_limit == 0 {
+            return u64::MAX;
+        }
         let mark = memory_limit / 100 * u64::from(self.limits.overload.memory_high);
         mark.saturating_sub(LEAST_BESIDES)
     }

@@ -65,6 +65,13 @@ fn a_default_cache_leaves_room_where_memory_is_limited() {
 }
 
 #[test]
+fn nothing_is_too_large_where_memory_has_no_limit() {
+    let config = check(&["--cache-size", "1GiB", "--decision-log", "-", "--decision-log-queue", "1GiB"]).unwrap();
+    assert_eq!((config.cache_is_too_large(0), config.queue_is_too_large(0)), (None, None));
+    assert!(config.cache_is_too_large(2 << 30).is_some() && config.queue_is_too_large(1 << 30).is_some());
+}
+
+#[test]
 fn all_problems_are_reported_at_once() {
     let flags = [
         "--account-id",
