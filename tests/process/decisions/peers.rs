@@ -75,7 +75,9 @@ async fn other_users_are_let_in_by_mode_and_owner_and_named() {
     ] {
         let store = quickstart();
         let socket = unix(&path);
-        let mut command = iamd(&serve(store.path(), &["--listen", &socket, "--drain-delay", "0s"]));
+        // By one thread: only its lines stand in the order of the calls.
+        let listen = ["--listen", &socket, "--worker-threads", "1", "--drain-delay", "0s"];
+        let mut command = iamd(&serve(store.path(), &listen));
         command.args(flags.split(' ')).arg("--decision-log").arg(&log);
         let mut program = Program::spawn(command, store);
         for (user, group) in [(user, group), (user, stranger), (stranger, group), (stranger, stranger)] {
