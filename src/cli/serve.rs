@@ -19,7 +19,6 @@ use crate::metrics::Metrics;
 use crate::regular;
 use crate::reload::{self, LastReload, ReloadHandle, ReloadOptions};
 use crate::server::incoming::{Incoming, Listener, bind_tcp};
-use crate::server::memory::Memory;
 use crate::server::shutdown::{self, Drained, Hangups, StopSignals};
 use crate::server::{self, State, admin, workers};
 use crate::telemetry::{self, traces::Traces};
@@ -73,10 +72,11 @@ fn runtime() -> std::io::Result<Runtime> {
 async fn serve(config: &Config, tracing: Option<&TraceOptions>) -> Result<(), String> {
     let threads = config.worker_threads.unwrap_or_else(workers::default_count);
     secret_can_be_read(config)?;
-    let memory_limit = Memory::limit_by(&config.limits.overload);
+    let state = State::new(&config.limits, Arc::new(Metrics::new()));
+    let memory_limit = state.memory.limit();
     let log = config.decision_log.as_ref().map(|options| DecisionLog::open(&options.within(memory_limit), threads));
     let log = log.transpose()?;
-    let served = serve_logged(config, tracing, threads, log.as_ref()).await;
+    let served = serve_logged(config, tracing, threads, state.with_decision_log(log.clone())).await;
     let soon = Instant::now() + LEAST_LOG_END;
     let (deadline, traces) = served.as_ref().map_or((soon, None), |end| (end.deadline.max(soon), end.traces.as_ref()));
     log.iter().for_each(|log| log.stop(deadline));
@@ -96,13 +96,11 @@ async fn serve_logged(
     config: &Config,
     tracing: Option<&TraceOptions>,
     threads: usize,
-    log: Option<&Arc<DecisionLog>>,
+    mut state: State,
 ) -> Result<End, String> {
     let no_signals = |error| format!("cannot listen for signals: {error}");
     let mut signals = StopSignals::listen().map_err(no_signals)?;
     let hangups = Hangups::listen().map_err(no_signals)?;
-    let metrics = Arc::new(Metrics::new());
-    let mut state = State::new(&config.limits, Arc::clone(&metrics)).with_decision_log(log.cloned());
     state.tls = certificates(config)?;
     state.traces = tracing.map(traces).transpose()?;
     let state = Arc::new(state);
@@ -117,10 +115,10 @@ async fn serve_logged(
         loaded = load(config, state.memory.limit()) => loaded?,
         _ = signals.next() => return Ok(End { deadline: Instant::now(), traces: state.traces.clone() }),
     };
-    let reloading = start_reloading(config, &engine, loading_since, Arc::clone(&metrics))?;
+    let reloading = start_reloading(config, &engine, loading_since, Arc::clone(&state.metrics))?;
     let reload = Arc::clone(&reloading.status);
-    let keeping = keep_certificates(config, &state, metrics);
-    let logged = log.cloned();
+    let keeping = keep_certificates(config, &state);
+    let logged = state.decision_log.clone();
     hangups.forward(move || {
         reloading.wake();
         keeping.wake();
@@ -130,7 +128,7 @@ async fn serve_logged(
     let grpc: Vec<String> = listeners.iter().map(Listener::address).collect();
     let incoming = Incoming::new(listeners, Arc::clone(&state));
     let mut running = server::serve(&state, &engine, &config.limits, threads, incoming).await?;
-    log.map_or(Ok(()), |log| log.begin())?;
+    state.decision_log.iter().try_for_each(|log| log.begin())?;
     state.activate(engine, reload);
     tracing::info!(grpc = grpc.join(","), admin = %admin_address, threads, version = env!("CARGO_PKG_VERSION"), "serving");
     tell_manager(NotifyState::Ready);
@@ -201,7 +199,8 @@ fn traces(options: &TraceOptions) -> Result<Arc<Traces>, String> {
     Ok(Arc::new(traces))
 }
 
-fn keep_certificates(config: &Config, state: &State, metrics: Arc<Metrics>) -> tls::Keeping {
+fn keep_certificates(config: &Config, state: &State) -> tls::Keeping {
+    let metrics = Arc::clone(&state.metrics);
     let options = tls::Options { poll_interval: config.watch.poll_interval, debounce: config.watch.debounce };
     tls::keep(&state.tls, options, move |at, result| metrics.tls_reload_finished(at.listener, result))
 }

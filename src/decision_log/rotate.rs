@@ -1,7 +1,7 @@
 //! Names of older files, and which of them are kept.
 #![expect(clippy::disallowed_methods, reason = "the files of the decision log are not the policy store")]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ const STAMP_BYTES: usize = "20261122T144452.000007Z".len();
 /// before, wherever the clock was then: else this one might be removed as the oldest.
 pub(super) fn aside(path: &Path, now: jiff::Timestamp) -> io::Result<PathBuf> {
     // Where the folder cannot be read, nothing is removed, either.
-    let newest = stamped(path).unwrap_or_default().into_iter().map(|(time, _)| time).max();
+    let newest = stamped(path).unwrap_or_default().into_iter().map(|file| file.time).max();
     let mut time = newest.map_or(Ok(now), |newest| next(newest).map(|next| next.max(now)))?;
     loop {
         let name = with_stamp(path, &stamp(time));
@@ -54,23 +54,33 @@ pub(super) fn keep(path: &Path, files: usize) -> io::Result<()> {
 
 /// The files that were moved aside, the oldest first. Files of other names are nobody's business.
 fn older(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let name_bytes = |path: &Path| path.file_name().map_or(0, OsStr::len);
-    let is_ours = |other: &PathBuf| name_bytes(other) == name_bytes(path) + 1 + STAMP_BYTES;
-    let mut found: Vec<_> = stamped(path)?.into_iter().map(|(_, name)| name).filter(is_ours).collect();
+    let ours = stamped(path)?.into_iter().filter(|file| file.is_whole);
+    let mut found: Vec<_> = ours.map(|file| file.path).collect();
     found.sort();
     Ok(found)
 }
 
-/// The files with a stamp behind the name, and what that says; also those that somebody has compressed since, and named so.
-fn stamped(path: &Path) -> io::Result<Vec<(jiff::Timestamp, PathBuf)>> {
+/// A file with a stamp behind the name.
+struct Stamped {
+    /// What the stamp says.
+    time: jiff::Timestamp,
+    /// Whether nothing follows it: somebody may have compressed the file since, and named it so.
+    is_whole: bool,
+    path: PathBuf,
+}
+
+fn stamped(path: &Path) -> io::Result<Vec<Stamped>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let other = entry?.file_name();
         let rest = other.to_str().and_then(|other| other.strip_prefix(name)?.strip_prefix('.'));
-        if let Some(time) = rest.and_then(|rest| time_of(rest.get(..STAMP_BYTES)?)) {
-            found.push((time, path.with_file_name(&other)));
+        let stamp = rest.and_then(|rest| rest.split_at_checked(STAMP_BYTES));
+        if let Some((stamp, behind)) = stamp
+            && let Some(time) = time_of(stamp)
+        {
+            found.push(Stamped { time, is_whole: behind.is_empty(), path: path.with_file_name(&other) });
         }
     }
     Ok(found)

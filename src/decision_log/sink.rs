@@ -170,9 +170,10 @@ impl Sink {
 
     /// Sets room aside on the disk, for no more than the file may hold.
     fn reserve(&mut self, bytes: usize) {
-        let Some(size) = self.opened.size else { return };
-        let growth = self.rotation.max_bytes.map_or(u64::MAX, |most| most.saturating_sub(size));
-        self.opened.reserve.prepare(&self.opened.file, u64::try_from(bytes).unwrap_or(u64::MAX), growth);
+        if self.opened.size.is_some() {
+            let [bytes, room] = [bytes, self.room().unwrap_or(usize::MAX)].map(|bytes| bytes as u64);
+            self.opened.reserve.prepare(&self.opened.file, bytes, room);
+        }
     }
 }
 

@@ -102,27 +102,18 @@ impl Marks {
     }
 }
 
-fn source(limit: MemoryLimit) -> Option<Source> {
-    match limit {
-        MemoryLimit::Auto => Source::cgroup(),
-        MemoryLimit::Bytes(limit) => Some(Source::process(limit)),
-        MemoryLimit::None => None,
-    }
-}
-
 impl Memory {
     /// As the flags say; without a limit where none is known.
     pub fn new(options: &Overload) -> Self {
-        let source = source(options.memory);
+        let source = match options.memory {
+            MemoryLimit::Auto => Source::cgroup(),
+            MemoryLimit::Bytes(limit) => Some(Source::process(limit)),
+            MemoryLimit::None => None,
+        };
         let marks = Marks::new(source.as_ref().map_or(0, Source::limit), options.memory_high);
         let (used, read) = (AtomicU64::new(0), AtomicU64::new(0));
         let tightness = AtomicU8::new(Tightness::None as u8);
         Self { source, marks, used, read, tightness, changed: Notify::new() }
-    }
-
-    /// How much may be used, as the flags say; 0: any.
-    pub fn limit_by(options: &Overload) -> u64 {
-        source(options.memory).map_or(0, |source| source.limit())
     }
 
     /// Looks from now on, as long as somebody else holds the memory.

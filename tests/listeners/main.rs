@@ -14,6 +14,9 @@ mod authority;
 #[path = "../support/caller.rs"]
 mod caller;
 mod clients;
+#[path = "../support/frames.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod frames;
 mod healthcheck;
 mod peers;
 #[path = "../support/program.rs"]

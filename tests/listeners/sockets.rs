@@ -1,12 +1,13 @@
 //! Unix sockets: who may connect, from their first moment.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, read};
 use crate::program::{Program, run, store, unix};
 
 fn start(path: &Path, flags: &[&str]) -> Program {
@@ -92,8 +93,8 @@ fn clients_may_send_the_path_as_the_authority() {
     for authority in ["run%2Fiamd.sock", "/run/iamd.sock", "localhost"] {
         let mut socket = UnixStream::connect(&path).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
-        socket.write_all(&frame(4, 0, 0, &[])).unwrap();
+        socket.write_all(PREFACE).unwrap();
+        socket.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
         let literal = |name: &str, value: &str| {
             let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
             [&[0x40][..], &text(name), &text(value)].concat()
@@ -107,28 +108,25 @@ fn clients_may_send_the_path_as_the_authority() {
         ];
         // The second call names what both sides remember of the first one: the same fields, counted from the last one on.
         for (stream, fields) in [(1, fields.concat()), (3, vec![0x83, 0x86, 0xc1, 0xc0, 0xbf, 0xbe])] {
-            socket.write_all(&[frame(1, 4, stream, &fields), frame(0, 1, stream, &[0; 5])].concat()).unwrap();
-            assert_eq!(answer(&mut socket, stream), [1, 0, 1], "{authority}: head, message, status");
+            socket
+                .write_all(
+                    &[frame(HEADERS, END_HEADERS, stream, &fields), frame(DATA, END_STREAM, stream, &[0; 5])].concat(),
+                )
+                .unwrap();
+            assert_eq!(answer(&mut socket, stream), [HEADERS, DATA, HEADERS], "{authority}: head, message, status");
         }
     }
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// The kinds of the frames of a stream up to its end.
 fn answer(socket: &mut UnixStream, wanted: u32) -> Vec<u8> {
     let mut kinds = Vec::new();
     loop {
-        let mut head = [0; 9];
-        socket.read_exact(&mut head).unwrap();
-        let [high, middle, low, kind, flags, stream @ ..] = head;
-        socket.read_exact(&mut vec![0; u32::from_be_bytes([0, high, middle, low]) as usize]).unwrap();
-        if u32::from_be_bytes(stream) == wanted {
-            kinds.push(kind);
-            if kind == 3 || matches!(kind, 0 | 1) && flags & 1 == 1 {
+        let frame = read(socket).unwrap();
+        if frame.stream == wanted {
+            kinds.push(frame.kind);
+            let ends = matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0;
+            if ends || frame.kind == RST_STREAM {
                 return kinds;
             }
         }

@@ -16,6 +16,10 @@ use iamd::proto::v1::authorization_service_client::AuthorizationServiceClient as
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
+use crate::frames::{
+    ACK, CONTINUATION, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, frame, read,
+};
 use crate::operator::{alice_reads, client, metric, quickstart, serve};
 use crate::program::{Program, iamd, without_settings};
 
@@ -155,28 +159,12 @@ async fn withstands(program: &Program, most_mib: u64, attack: impl Fn(&str) + Se
 
 // --- frames ---------------------------------------------------------------------------------------------------------
 
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
 /// A connection whose peer has introduced itself.
 fn greeted(address: &str) -> TcpStream {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    drop(socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    drop(socket.write_all(PREFACE));
     drop(socket.write_all(&frame(SETTINGS, 0, 0, &[])));
     socket
 }
@@ -185,23 +173,6 @@ fn greeted(address: &str) -> TcpStream {
 fn head(path: &str) -> Vec<u8> {
     let literal = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
     [vec![0x83, 0x86], literal(0x04, path), literal(0x01, "iamd")].concat()
-}
-
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
-}
-
-/// The next frame; None at the end.
-fn read(socket: &mut TcpStream) -> Option<Frame> {
-    let mut head = [0; 9];
-    socket.read_exact(&mut head).ok()?;
-    let [high, middle, low, kind, flags, stream @ ..] = head;
-    let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
-    socket.read_exact(&mut payload).ok()?;
-    Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
 }
 
 /// The next frame of this kind; None at the end.

@@ -20,6 +20,9 @@ mod cgroup;
 mod collector;
 mod decisions;
 mod faults;
+#[path = "../support/frames.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod frames;
 mod operator;
 #[path = "../support/program.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
