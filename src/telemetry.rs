@@ -23,14 +23,19 @@ pub fn panics() -> u64 {
 /// The target of what is logged whatever the level: that others can read along is nothing to be silent about.
 pub const ALWAYS: &str = "iamd::always";
 
+/// No finer than what is logged there: the finest level of all decides whether libraries prepare what nobody will read.
 fn always() -> Directive {
-    format!("{ALWAYS}=trace").parse().unwrap_or_default()
+    format!("{ALWAYS}=warn").parse().unwrap_or_default()
+}
+
+fn filter(options: &LogOptions) -> EnvFilter {
+    // The last word about a target counts.
+    EnvFilter::new(&options.filter).add_directive(always())
 }
 
 /// Installs the log for the whole process, panics included. A second call has no effect: the first log stays.
 pub fn init(options: &LogOptions) {
-    // The last word about a target counts.
-    let filter = EnvFilter::new(&options.filter).add_directive(always());
+    let filter = filter(options);
     let terminal = io::stderr().is_terminal();
     let log = fmt().with_env_filter(filter).with_writer(io::stderr);
     let json = match options.format {
@@ -54,4 +59,21 @@ pub fn init(options: &LogOptions) {
 /// Colours only for a terminal, and not against <https://no-color.org>.
 pub fn wants_colours(is_terminal: bool) -> bool {
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::level_filters::LevelFilter;
+
+    use super::*;
+
+    #[test]
+    fn what_is_always_logged_costs_nothing_elsewhere() {
+        for (level, finest) in
+            [("error", LevelFilter::WARN), ("info", LevelFilter::INFO), ("info,h2=debug", LevelFilter::DEBUG)]
+        {
+            let options = LogOptions { filter: level.to_owned(), format: LogFormat::Auto };
+            assert_eq!(filter(&options).max_level_hint(), Some(finest), "{level}");
+        }
+    }
 }
