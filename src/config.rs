@@ -27,7 +27,7 @@ pub use decision_log::{DecisionLogArgs, DecisionLogOptions, LogFilter, LogTarget
 pub use otel::TraceOptions;
 pub use overload::{MemoryLimit, Overload};
 use parse::Checker;
-pub(crate) use parse::switch;
+pub(crate) use parse::{duration, switch};
 pub use sockets::SocketOptions;
 pub use tls::{TlsListener, TlsOptions, TlsVersion};
 
@@ -99,8 +99,8 @@ impl ListenAddress {
         match (self, other) {
             (Self::Tcp(one), Self::Tcp(other)) => {
                 let covers = |one: IpAddr, other: IpAddr| one.is_unspecified() && (one.is_ipv6() || other.is_ipv4());
-                let (one_ip, other_ip) = (one.ip(), other.ip());
-                let is_shared = one_ip == other_ip || covers(one_ip, other_ip) || covers(other_ip, one_ip);
+                // Link-local ones are of an interface.
+                let is_shared = one == other || covers(one.ip(), other.ip()) || covers(other.ip(), one.ip());
                 one.port() == other.port() && one.port() != 0 && is_shared
             }
             // Without `.` and `//` in them.
@@ -287,7 +287,7 @@ impl Config {
     /// The cache's budget where so many bytes of memory may be used (0: any). The default is made for a sidecar of 256 MiB: in a smaller
     /// one, what is remembered would fill the memory in time, and every call would be refused until the policies change.
     pub fn cache_bytes_within(&self, memory_limit: u64) -> usize {
-        let most = usize::try_from(memory_limit / 4).unwrap_or(usize::MAX);
+        let most = usize::try_from(cache_share(memory_limit)).unwrap_or(usize::MAX);
         if self.cache_is_default && memory_limit > 0 { self.cache_bytes.min(most) } else { self.cache_bytes }
     }
 
@@ -297,19 +297,19 @@ impl Config {
     }
 
     /// What would be written in its place, if a cache's size was written that leaves too little of so much memory (0: any). Tight memory takes
-    /// nothing from the cache, only the next snapshot does: until then calls would be refused.
+    /// nothing from the cache, only the next snapshot does: until then calls would be refused. What a default takes is never too large.
     pub fn cache_is_too_large(&self, memory_limit: u64) -> Option<u64> {
         let room = self.room(memory_limit).saturating_sub(self.queue_bytes_within(memory_limit) as u64);
         // Session policies take a quarter as much besides: see `engine::sessions`.
-        let most = room / 5 * 4;
-        (!self.cache_is_default && self.cache_bytes > 0 && self.cache_bytes as u64 > most).then_some(most)
+        let most = (room / 5 * 4).max(cache_share(memory_limit));
+        (self.cache_bytes_within(memory_limit) as u64 > most).then_some(most)
     }
 
     /// The same of the queue of the decision log.
     pub fn queue_is_too_large(&self, memory_limit: u64) -> Option<u64> {
-        let log = self.decision_log.as_ref().filter(|log| !log.queue_is_default)?;
-        let most = self.room(memory_limit).saturating_sub(self.cache_bytes_within(memory_limit) as u64 / 4 * 5);
-        (log.queue_bytes as u64 > most).then_some(most)
+        let room = self.room(memory_limit).saturating_sub(self.cache_bytes_within(memory_limit) as u64 / 4 * 5);
+        let most = room.max(DecisionLogOptions::queue_share(memory_limit));
+        (self.queue_bytes_within(memory_limit) as u64 > most).then_some(most)
     }
 
     /// For what only grows, below the mark from which on calls are refused; 0: there is none.
@@ -352,17 +352,17 @@ impl Config {
         if let Some(most) = self.cache_is_too_large(limit) {
             let message = format!(
                 "`{}`, and a quarter of it for session policies, leave {below}: with a full cache calls would be refused; write \
-                 `{}MiB` at most, or raise the other",
+                 `{}` at most, or raise the other",
                 args.cache_size,
-                most >> 20
+                size_text(most)
             );
             check.problem("--cache-size", message);
         } else if let Some(most) = self.queue_is_too_large(limit) {
             let message = format!(
-                "`{}` leaves, beside the cache, {below}: with a full queue calls would be refused; write `{}MiB` at most, or \
+                "`{}` leaves, beside the cache, {below}: with a full queue calls would be refused; write `{}` at most, or \
                  raise the other",
                 args.decision_log.decision_log_queue.as_deref().unwrap_or_default(),
-                most >> 20
+                size_text(most)
             );
             check.problem("--decision-log-queue", message);
         }
@@ -377,6 +377,19 @@ pub fn is_partition(text: &str) -> bool {
 
 /// The process with a small store.
 const LEAST_BESIDES: u64 = 16 << 20;
+
+/// Of so much memory, what a cache takes by default at most.
+fn cache_share(memory_limit: u64) -> u64 {
+    memory_limit / 4
+}
+
+/// A size as flags take it, no larger than it is.
+fn size_text(bytes: u64) -> String {
+    match bytes >> 20 {
+        0 => format!("{}KiB", bytes >> 10),
+        mib => format!("{mib}MiB"),
+    }
+}
 
 /// 64 GiB, for which the cache's directory of its table takes 4 to 6 MiB; beyond, that alone would be felt.
 fn most_cache_bytes() -> usize {

@@ -12,6 +12,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::{USAGE_ERROR, complain};
+use crate::config;
 
 mod dial;
 mod target;
@@ -27,8 +28,8 @@ pub struct HealthcheckArgs {
     pub address: Option<String>,
 
     /// How long to wait for the answer
-    #[arg(long, env = "IAMD_TIMEOUT", value_name = "DURATION", default_value = "1s")]
-    pub timeout: humantime::Duration,
+    #[arg(long, env = "IAMD_TIMEOUT", value_name = "DURATION", default_value = "1s", value_parser = timeout)]
+    pub timeout: Duration,
 
     /// Certificate authorities of the service, in PEM: HOST:PORT is asked over TLS. Without them, any certificate will do,
     /// on loopback only
@@ -66,7 +67,7 @@ pub fn run(args: HealthcheckArgs) -> ExitCode {
         .enable_all()
         .build()
         .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(ask(&target, *args.timeout)));
+        .and_then(|runtime| runtime.block_on(ask(&target, args.timeout)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -74,6 +75,10 @@ pub fn run(args: HealthcheckArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    config::duration(text, Duration::from_millis(1))
 }
 
 async fn ask(target: &Target, timeout: Duration) -> Result<(), String> {

@@ -131,9 +131,14 @@ pub struct DecisionLogOptions {
 }
 
 impl DecisionLogOptions {
-    /// The same where so many bytes of memory may be used (0: any): by default, an eighth at most is for the queue.
+    /// Of so much memory, what the queue takes by default at most.
+    pub(super) fn queue_share(memory_limit: u64) -> u64 {
+        (memory_limit / 8).max(LEAST_QUEUE as u64)
+    }
+
+    /// The same where so many bytes of memory may be used (0: any).
     pub fn within(&self, memory_limit: u64) -> Self {
-        let most = usize::try_from(memory_limit / 8).unwrap_or(usize::MAX).max(LEAST_QUEUE);
+        let most = usize::try_from(Self::queue_share(memory_limit)).unwrap_or(usize::MAX);
         let is_cut = self.queue_is_default && memory_limit > 0;
         Self { queue_bytes: if is_cut { self.queue_bytes.min(most) } else { self.queue_bytes }, ..self.clone() }
     }

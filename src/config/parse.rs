@@ -87,24 +87,10 @@ impl Checker {
     }
 
     pub(super) fn duration(&mut self, flag: &'static str, text: &str, least: Duration) -> Duration {
-        match humantime::parse_duration(text) {
-            Ok(duration) if (least..=LONGEST).contains(&duration) => duration,
-            Ok(duration) if duration < least => {
-                self.problem(flag, format!("`{text}` is too short; at least {}", humantime::format_duration(least)));
-                least
-            }
-            Ok(_) => {
-                self.problem(flag, format!("`{text}` is too long; at most {}", humantime::format_duration(LONGEST)));
-                least
-            }
-            Err(_) => {
-                self.problem(
-                    flag,
-                    format!("`{text}` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`"),
-                );
-                least
-            }
-        }
+        duration(text, least).unwrap_or_else(|message| {
+            self.problem(flag, message);
+            least
+        })
     }
 
     pub(super) fn size(&mut self, flag: &'static str, text: &str, allowed: RangeInclusive<usize>) -> usize {
@@ -165,6 +151,20 @@ fn listen_address(text: &str) -> Option<ListenAddress> {
     match text.strip_prefix("unix:") {
         Some(path) => (!path.is_empty()).then(|| ListenAddress::Unix(PathBuf::from(path))),
         None => text.parse().ok().map(ListenAddress::Tcp),
+    }
+}
+
+/// A duration in words such as `500ms`, no shorter than this. The error is for people.
+pub(crate) fn duration(text: &str, least: Duration) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration < least => {
+            Err(format!("`{text}` is too short; at least {}", humantime::format_duration(least)))
+        }
+        Ok(duration) if duration > LONGEST => {
+            Err(format!("`{text}` is too long; at most {}", humantime::format_duration(LONGEST)))
+        }
+        Ok(duration) => Ok(duration),
+        Err(_) => Err(format!("`{text}` is not a duration; write a number with a unit, such as `500ms`, `5s` or `1m`")),
     }
 }
 

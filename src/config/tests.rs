@@ -422,7 +422,9 @@ fn a_cache_that_leaves_too_little_of_the_memory() {
         ("724MiB", "1GiB", "90", None),
         ("28MiB", "64MiB", "79", Some(27)),
         ("28MiB", "64MiB", "80", None),
-        ("1", "16MiB", "90", Some(0)),
+        // A quarter is what it takes by default.
+        ("5MiB", "20MiB", "90", None),
+        ("6MiB", "20MiB", "90", Some(5)),
         ("0", "16MiB", "90", None),
     ] {
         let found = check(&["--cache-size", cache, "--memory-limit", limit, "--memory-high", high]);
@@ -460,8 +462,13 @@ fn addresses_that_cover_each_other() {
     for (flags, expected) in cases {
         assert_eq!(check(flags).unwrap_err(), [expected], "{flags:?}");
     }
-    for flags in ["127.0.0.1:1,127.0.0.2:1", "0.0.0.0:0,127.0.0.1:0", "0.0.0.0:1,[::1]:1", "unix:/a.sock,unix:/b.sock"]
-    {
+    for flags in [
+        "127.0.0.1:1,127.0.0.2:1",
+        "0.0.0.0:0,127.0.0.1:0",
+        "0.0.0.0:1,[::1]:1",
+        "[fe80::1%2]:1,[fe80::1%3]:1",
+        "unix:/a.sock,unix:/b.sock",
+    ] {
         check(&["--listen", flags, "--insecure-listen"]).unwrap();
     }
 }
@@ -474,6 +481,9 @@ fn a_queue_that_leaves_too_little_memory() {
         ("21MiB", None, "64MiB", None),
         ("41MiB", Some("0"), "64MiB", None),
         ("42MiB", Some("0"), "64MiB", Some(41)),
+        // An eighth is what it takes by default.
+        ("3MiB", None, "24MiB", None),
+        ("4MiB", None, "24MiB", Some(3)),
     ] {
         let cache = cache.map(|cache| format!("--cache-size={cache}"));
         let queue = format!("--decision-log-queue={queue}");

@@ -149,6 +149,13 @@ fn wrong_flags() {
         assert_eq!(code, 2, "{stderr}");
         assert!(stderr.starts_with(&format!("error: {expected}")), "{stderr}");
     }
+    for (timeout, why) in
+        [("soon", "`soon` is not a duration; write a number with a unit"), ("0s", "`0s` is too short; at least 1ms")]
+    {
+        let (code, stderr) = run(&["healthcheck", "--timeout", timeout]);
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("--timeout") && stderr.contains(why), "{stderr}");
+    }
     let (code, stderr) = run(&["healthcheck", "--tls-ca", "/nowhere/ca"]);
     assert_eq!(code, 1);
     assert!(stderr.contains("/nowhere/ca: cannot read the file: no such file or directory\n  hint: "), "{stderr}");
