@@ -96,6 +96,12 @@ without TLS whoever reaches the port can ask as anyone: set `tls.secretName`, or
 {{- if eq (int .Values.grpc.port) (int .Values.admin.port) }}
 `grpc.port` and `admin.port` are both {{ .Values.grpc.port }}: set one to another
 {{- end }}
+{{- if and (hasKey .Values "enabled") (not .Values.enabled) }}
+`enabled: false` switches off nothing here: it is for the `condition` of a chart that depends on this one
+{{- end }}
+{{- if and .Values.service.headless (eq .Values.kind "DaemonSet") }}
+`service.headless` leads callers to the pods of all nodes, not to the one of their own: leave it out with `kind: DaemonSet`
+{{- end }}
 {{- if and (ne .Values.kind "Sidecar") (ge (int $drain.delaySeconds) (int $drain.timeoutSeconds)) }}
 `drain.timeoutSeconds` ({{ $drain.timeoutSeconds }}) has to be more than `drain.delaySeconds` ({{ $drain.delaySeconds }}): both are counted from SIGTERM
 {{- end }}
@@ -114,13 +120,23 @@ without TLS whoever reaches the port can ask as anyone: set `tls.secretName`, or
 {{- end }}
 {{- end }}
 
-{{/* The root file system is read-only. */}}
+{{/* The root file system is read-only; and of two that write to one file, the second does not start. */}}
 {{- define "iamd.refused.decisionLog" }}
 {{- $file := .Values.decisionLog }}
+{{- $ofNode := ternary "hostPath" "" (eq .Values.kind "DaemonSet") }}
 {{- if hasPrefix "/" $file }}
   {{- $writable := false }}
-  {{- range .Values.extraVolumeMounts }}
-    {{- if and (hasPrefix (print (trimSuffix "/" .mountPath) "/") $file) (not .readOnly) }}{{ $writable = true }}{{ end }}
+  {{- $shared := "" }}
+  {{- range $mount := .Values.extraVolumeMounts }}
+    {{- if and (hasPrefix (print (trimSuffix "/" $mount.mountPath) "/") $file) (not $mount.readOnly) }}
+      {{- $writable = true }}
+      {{- range $volume := $.Values.extraVolumes }}
+        {{- if and (eq $volume.name $mount.name) (omit $volume "name" "emptyDir" "ephemeral" $ofNode) }}{{ $shared = $volume.name }}{{ end }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+  {{- if and $shared (not (contains "$(" $file)) }}
+`decisionLog` is `{{ $file }}`, on a volume that pods may share (`{{ $shared }}`), and one of them would keep the others from starting: name it by the pod, such as `{{ dir $file }}/$(POD_NAME).log`, and let `env` take `POD_NAME` from `metadata.name`; or take an `emptyDir`
   {{- end }}
   {{- if not $writable }}
 `decisionLog` is `{{ $file }}`, where nothing can be written: mount a volume there (`extraVolumes`, `extraVolumeMounts`), or log to `-`
@@ -128,24 +144,25 @@ without TLS whoever reaches the port can ask as anyone: set `tls.secretName`, or
 {{- end }}
 {{- end }}
 
-{{/* What is written has to fit, as the program counts; what is not gives way to the limit. */}}
+{{/* What is more than the program takes by default (a quarter, an eighth) has to fit, as it counts. */}}
 {{- define "iamd.refused.memory" }}
 {{- $limit := int64 (include "iamd.bytes" (dig "limits" "memory" "" (.Values.resources | default dict))) }}
 {{- $cache := int64 (include "iamd.bytes" .Values.cacheSize) }}
-{{- $written := ne .Values.cacheSize "64MiB" }}
+{{- $quarter := div $limit 4 }}
+{{- $eighth := div $limit 8 }}
 {{- if gt $cache (int64 (include "iamd.bytes" "64GiB")) }}
 `cacheSize` is `{{ .Values.cacheSize }}`: at most `64GiB` is taken
 {{- end }}
-{{- if not $written }}{{ $cache = min $cache (div $limit 4) }}{{ end }}
-{{- $queue := ternary (min 33554432 (div $limit 8)) 0 (ne .Values.decisionLog "") }}
+{{- if eq .Values.cacheSize "64MiB" }}{{ $cache = min $cache $quarter }}{{ end }}
+{{- $queue := ternary (min 33554432 $eighth) 0 (ne .Values.decisionLog "") }}
 {{- range .Values.extraArgs }}
   {{- if hasPrefix "--decision-log-queue=" . }}
     {{- $queue = int64 (include "iamd.bytes" (trimPrefix "--decision-log-queue=" .)) }}
-    {{- $written = true }}
   {{- end }}
 {{- end }}
 {{- /* Session policies take a quarter of the cache besides; calls are refused from 90 % on; 16 MiB are for all else. */}}
-{{- if and $limit $written (gt (add $cache (div $cache 4) $queue 16777216) (mul 90 (div $limit 100))) }}
+{{- $large := or (gt $cache $quarter) (gt $queue $eighth) }}
+{{- if and $limit $large (gt (add $cache (div $cache 4) $queue 16777216) (mul 90 (div $limit 100))) }}
 `resources.limits.memory` ({{ .Values.resources.limits.memory }}) has no room for `cacheSize` ({{ .Values.cacheSize }}) and a quarter of it, for the decision log's queue ({{ div $queue 1048576 }} MiB) and 16 MiB for all else below 90 %: raise it, or lower the others
 {{- end }}
 {{- end }}
@@ -183,6 +200,22 @@ Given twice, most flags end the start; one that the chart gives goes before its 
 {{- range .Values.env }}
   {{- with get $ours (toString .name) }}
 `env` has a variable of `--{{ . }}`, which does nothing: the chart sets that flag by a value of its own; set that
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* TLS that the chart does not know of: probes, Service and monitoring would go on in plaintext, and the container be restarted for ever. */}}
+{{- define "iamd.refused.tls" }}
+{{- $found := dict }}
+{{- range .Values.extraArgs }}{{ $_ := set $found (trimPrefix "--" . | splitList "=" | first) "extraArgs" }}{{ end }}
+{{- range .Values.env }}{{ $_ := set $found (toString .name | lower | replace "_" "-" | trimPrefix "iamd-") "env" }}{{ end }}
+{{- range $name, $where := $found }}
+  {{- if has $name (list "admin-tls-client-ca" "admin-tls-allowed-san") }}
+`{{ $where }}` sets `{{ $name }}`, but the container's own probes show no certificate: say by a NetworkPolicy who reaches the admin port
+  {{- else if and (hasPrefix "admin-tls-" $name) (not $.Values.admin.tls) }}
+`{{ $where }}` sets `{{ $name }}`, which probes would not know of: set `admin.tls: true`
+  {{- else if and (hasPrefix "tls-" $name) (not $.Values.tls.secretName) }}
+`{{ $where }}` sets `{{ $name }}`, which probes would not know of: set `tls.secretName`
   {{- end }}
 {{- end }}
 {{- end }}
