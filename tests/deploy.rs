@@ -141,6 +141,21 @@ fn the_dashboard_leaves_nothing_out() {
     }
 }
 
+/// The runbook names them: `"Limits" and "Traffic" on the dashboard`.
+#[test]
+fn panels_that_the_runbook_names_are_there() {
+    let dashboard: Value = serde_json::from_str(&read("deploy/grafana/iamd.json")).unwrap();
+    let titles: Vec<&Value> = dashboard["panels"].as_array().unwrap().iter().map(|panel| &panel["title"]).collect();
+    let runbook = read("docs/runbook.md").replace('\n', " ");
+    let sentences = runbook.split(". ").flat_map(|part| part.split("** "));
+    let named = sentences.filter_map(|sentence| Some(sentence.split_once(" on the dashboard")?.0));
+    let named: Vec<&str> = named.flat_map(|words| words.split('"').skip(1).step_by(2)).collect();
+    assert!(named.len() >= 5, "only {named:?} were found");
+    for name in named {
+        assert!(titles.iter().any(|title| **title == name), "no panel is called `{name}`");
+    }
+}
+
 fn alerts() -> Vec<String> {
     let rules = read("deploy/prometheus/alerts.yaml");
     let names: Vec<String> = rules.lines().filter_map(|l| l.trim().strip_prefix("- alert: ")).map(Into::into).collect();
